@@ -1,0 +1,22 @@
+//! What can go wrong with our Postgres.
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The guard matched no row: the lease is lost or the state has moved on. Normal control flow.
+    #[error("{what} has moved on")]
+    Stale { what: String },
+    #[error("{what} exists already")]
+    Duplicate { what: String },
+    #[error("{what} does not exist")]
+    NotFound { what: String },
+    /// A wish that the state of things does not allow.
+    #[error("{message}")]
+    Refused { message: String },
+    /// A row that does not parse: a bug or a hand-made change.
+    #[error("row {id} of {table}: column {column}: {message}")]
+    Inconsistent { table: &'static str, id: String, column: &'static str, message: String },
+    #[error("postgres: {message}")]
+    Connect { message: String },
+    #[error("postgres: {0}")]
+    Db(#[from] sqlx::Error),
+}

@@ -1,0 +1,1 @@
+//! Read models: one file for each page or API resource, shaped as it is shown.
