@@ -1,0 +1,120 @@
+//! From a URL to a lake, with an answer for each way in which the URL can be wrong.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use object_store::aws::AmazonS3Builder;
+use object_store::gcp::GoogleCloudStorageBuilder;
+use object_store::local::LocalFileSystem;
+use object_store::memory::InMemory;
+use object_store::prefix::PrefixStore;
+use object_store::{ObjectStore, path::Path as ObjectPath};
+use url::Url;
+
+use crate::{Error, Inner, Lake, log};
+
+const SCHEMES: &str = "use a folder, file:///folder, gs://bucket/path, s3://bucket/path or memory:///";
+
+impl Lake {
+    /// Opens a lake. A folder is created when missing and must be writable; a bucket is not contacted yet. Credentials of `gs://` and
+    /// `s3://` come from the environment (`GOOGLE_*`, `AWS_*`). Each `memory://` is a lake of its own: share it by cloning.
+    pub fn open(url: &str) -> Result<Lake, Error> {
+        if url.trim().is_empty() {
+            return Err(problem(url, format!("is empty; {SCHEMES}")));
+        }
+        let Some((scheme, _)) = url.split_once("://") else {
+            return Self::open_folder(url, Path::new(url));
+        };
+        let parsed = Url::parse(url).map_err(|error| problem(url, error.to_string()))?;
+        match scheme {
+            "file" => {
+                let folder = parsed.to_file_path().map_err(|()| {
+                    problem(url, "a file URL has an absolute path and no host, as in file:///var/lake".into())
+                })?;
+                Self::open_folder(url, &folder)
+            }
+            "memory" => Ok(Self::new("memory://".into(), None, Box::new(InMemory::new()))),
+            "gs" => {
+                let builder = GoogleCloudStorageBuilder::from_env().with_url(bucket_url(url, &parsed)?);
+                let store = builder.build().map_err(|error| problem(url, error.to_string()))?;
+                Ok(Self::in_bucket(&parsed, store))
+            }
+            "s3" => {
+                let builder = AmazonS3Builder::from_env().with_url(bucket_url(url, &parsed)?);
+                let store = builder.build().map_err(|error| problem(url, error.to_string()))?;
+                Ok(Self::in_bucket(&parsed, store))
+            }
+            _ => Err(problem(url, format!("unknown scheme `{scheme}`; {SCHEMES}"))),
+        }
+    }
+
+    /// The URL as normalised: an absolute `file://` path for folders, no trailing slash.
+    pub fn url(&self) -> &str {
+        &self.inner.url
+    }
+
+    /// What a warehouse on this machine or in the cloud can read: an absolute file path, or `gs://...`.
+    pub fn uri(&self, path: &str) -> String {
+        match &self.inner.folder {
+            Some(folder) => folder.join(path).to_string_lossy().into_owned(),
+            None => format!("{}/{path}", self.inner.url),
+        }
+    }
+
+    fn new(url: String, folder: Option<PathBuf>, store: Box<dyn ObjectStore>) -> Lake {
+        Lake { inner: Arc::new(Inner { url, folder, store, index: log::Index::default() }) }
+    }
+
+    fn in_bucket(url: &Url, store: impl ObjectStore) -> Lake {
+        let prefix = ObjectPath::from(url.path());
+        let url = url.as_str().trim_end_matches('/').to_owned();
+        if prefix.as_ref().is_empty() {
+            return Self::new(url, None, Box::new(store));
+        }
+        Self::new(url, None, Box::new(PrefixStore::new(store, prefix)))
+    }
+
+    fn open_folder(url: &str, folder: &Path) -> Result<Lake, Error> {
+        fs::create_dir_all(folder).map_err(|source| Error::Folder {
+            path: folder.display().to_string(),
+            problem: "cannot be created",
+            remedy: "name another folder, or create it and give this process write permission",
+            source,
+        })?;
+        let unusable = |source| Error::Folder {
+            path: folder.display().to_string(),
+            problem: "is not writable",
+            remedy: "give this process write permission, free some space, or name another folder",
+            source,
+        };
+        let root = folder.canonicalize().map_err(unusable)?;
+        probe(&root).map_err(unusable)?;
+        let store =
+            LocalFileSystem::new_with_prefix(&root).map_err(|error| problem(url, error.to_string()))?;
+        let normal =
+            Url::from_file_path(&root).map_err(|()| problem(url, "is not an absolute path".into()))?;
+        Ok(Self::new(normal.to_string(), Some(root), Box::new(store)))
+    }
+}
+
+fn probe(root: &Path) -> std::io::Result<()> {
+    let path = root.join(format!(".write-test-{}", std::process::id()));
+    fs::write(&path, b"probe")?;
+    match fs::remove_file(&path) {
+        // Another handle of this process may have probed the same folder.
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+fn bucket_url(url: &str, parsed: &Url) -> Result<String, Error> {
+    match parsed.host_str() {
+        Some(bucket) if !bucket.is_empty() => Ok(format!("{}://{bucket}", parsed.scheme())),
+        _ => Err(problem(url, format!("names no bucket, as in {}://bucket/path", parsed.scheme()))),
+    }
+}
+
+fn problem(url: &str, problem: String) -> Error {
+    Error::Url { url: url.to_owned(), problem }
+}
