@@ -1,0 +1,38 @@
+//! What can go wrong with a warehouse, and whether trying again can help.
+
+use std::path::PathBuf;
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("warehouse url `{url}`: {problem}")]
+    Url { url: String, problem: String },
+    #[error("{} is open in another process{}; one process owns a DuckDB file: stop it, or ask it through its API",
+        .path.display(), .pid.map(|pid| format!(" (pid {pid})")).unwrap_or_default())]
+    Owned { path: PathBuf, pid: Option<u32> },
+    #[error("cannot open {}: {message}", .path.display())]
+    Open { path: PathBuf, message: String },
+    /// `statement` is the first line of the SQL.
+    #[error("{message}\n  in: {statement}")]
+    Sql { statement: String, message: String, retryable: bool },
+    #[error("the answer has more than {limit} rows; add a limit or aggregate\n  in: {statement}")]
+    TooManyRows { statement: String, limit: usize },
+    /// A file to load is missing, lacks a column, or has a bad row; the message names the place.
+    #[error("{file}: {message}")]
+    Input { file: String, message: String },
+    #[error("the statement was cancelled")]
+    Cancelled,
+    #[error("the warehouse's worker thread failed: {0}")]
+    Worker(String),
+}
+
+impl Error {
+    /// True when the same call may succeed later without anybody changing anything.
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Self::Sql { retryable, .. } => *retryable,
+            Self::Owned { .. } | Self::Cancelled | Self::Worker(_) => true,
+            Self::Url { .. } | Self::Open { .. } | Self::TooManyRows { .. } | Self::Input { .. } => false,
+        }
+    }
+}
