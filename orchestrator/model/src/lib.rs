@@ -1,0 +1,31 @@
+//! The words of the orchestrator and its decisions, pure: YAML to a checked [`Dag`], schedules, windows, templates, states, and
+//! [`decide`], which says what should happen next. Time, randomness and ids are arguments.
+//!
+//! Not here: IO, clocks, SQL, HTTP, an async runtime.
+
+pub mod check;
+pub mod clock;
+pub mod dag;
+pub mod decide;
+pub mod ending;
+pub mod problem;
+pub mod registry;
+pub mod retry;
+pub mod state;
+pub mod task;
+#[cfg(test)]
+mod testing;
+pub mod trigger_rule;
+pub mod window;
+
+pub use check::{CheckResult, CheckStatus, Severity};
+pub use clock::{Clock, FixedClock};
+pub use dag::Dag;
+pub use decide::{Command, RunSnapshot, TaskSnapshot, decide};
+pub use ending::Ending;
+pub use problem::Problem;
+pub use registry::Registry;
+pub use state::{RunState, TaskState};
+pub use task::{Outcome, Sink, Task, TaskContext, TaskError};
+pub use trigger_rule::TriggerRule;
+pub use window::Window;
