@@ -1,1 +1,33 @@
-fn main() {}
+//! `cargo xtask <task>`: what developers and CI run.
+
+mod ci;
+mod tidy;
+
+use anyhow::{Result, bail};
+use std::path::PathBuf;
+
+const HELP: &str = "cargo xtask <task>
+
+  ci      everything that must hold: fmt, clippy, tidy, generated files, tests, smoke
+  tidy    the shape of the house: arrows, owners, sizes, documents
+  smoke   the whole pipeline over a bounded history, reconciled
+";
+
+fn main() -> Result<()> {
+    let task = std::env::args().nth(1);
+    match task.as_deref() {
+        Some("ci") => ci::run(&root()),
+        Some("tidy") => tidy::run(&root()),
+        Some("smoke") => ci::smoke(&root()),
+        None | Some("help" | "--help" | "-h") => {
+            print!("{HELP}");
+            Ok(())
+        }
+        Some(other) => bail!("unknown task `{other}`\n\n{HELP}"),
+    }
+}
+
+fn root() -> PathBuf {
+    let own = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    own.parent().map_or(own.clone(), PathBuf::from)
+}

@@ -1,0 +1,53 @@
+#!/usr/bin/env bash
+# Installs what the build and the tests need and this machine lacks: Debian packages, and the prebuilt DuckDB from npm.
+# Works as root and as a user with sudo, as often as you like.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+duckdb_version=1.5.6-r.1
+cache=${STREAMIFY_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/streamify}
+
+say() { printf 'setup: %s\n' "$*" >&2; }
+have() { command -v "$1" >/dev/null 2>&1; }
+
+as_root() {
+    if [ "$(id -u)" = 0 ]; then "$@"
+    elif have sudo; then sudo "$@"
+    else say "need root for: $*; run it as root, or install sudo"; exit 1
+    fi
+}
+
+have cargo || { say "no Rust toolchain found; install rustup (https://rustup.rs), then try again"; exit 1; }
+
+missing=()
+have clang || missing+=(clang)
+have mold || missing+=(mold)
+have make || missing+=(make)
+have cc || missing+=(gcc libc6-dev)
+have c++ || missing+=(g++)
+have setpriv || missing+=(util-linux)
+have npm || missing+=(npm)
+[ -e /usr/include/zlib.h ] || missing+=(zlib1g-dev)
+compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || missing+=(postgresql)
+if [ ${#missing[@]} -gt 0 ]; then
+    say "installing ${missing[*]}"
+    as_root apt-get update -qq
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+fi
+
+case "$(uname -m)" in
+    x86_64) platform=x64 ;;
+    aarch64 | arm64) platform=arm64 ;;
+    *) say "there is no prebuilt DuckDB for $(uname -m); put libduckdb.so into .libs/duckdb yourself"; exit 1 ;;
+esac
+library="$cache/duckdb-$duckdb_version-$platform"
+if [ ! -f "$library/libduckdb.so" ]; then
+    say "fetching DuckDB $duckdb_version"
+    mkdir -p "$cache"
+    work=$(mktemp -d "$cache/duckdb.XXXXXX")
+    trap 'rm -rf "$work"' EXIT
+    (cd "$work" && npm pack --silent "@duckdb/node-bindings-linux-$platform@$duckdb_version" >/dev/null && tar xzf ./*.tgz)
+    mv -T "$work/package" "$library" 2>/dev/null || [ -f "$library/libduckdb.so" ]
+fi
+mkdir -p .libs
+ln -sfn "$library" .libs/duckdb

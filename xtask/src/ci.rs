@@ -1,0 +1,80 @@
+//! One command is CI: each step printed with its time, the first failure ends it.
+
+use crate::tidy;
+use anyhow::{Context, Result, bail};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Instant;
+
+pub fn run(root: &Path) -> Result<()> {
+    let start = Instant::now();
+    step("format", || cargo(root, &["fmt", "--all", "--check"]))?;
+    step("tidy", || tidy::run(root))?;
+    step("clippy", || {
+        cargo(root, &["clippy", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"])
+    })?;
+    step("build", || cargo(root, &["build", "--workspace"]))?;
+    step("generated files", || generated(root))?;
+    step("tests", || cargo(root, &["test", "--workspace"]))?;
+    step("smoke", || smoke(root))?;
+    eprintln!("ci: all green in {} s", start.elapsed().as_secs());
+    Ok(())
+}
+
+/// The whole pipeline over 24 hours of events; it ends with status 0 only when every figure agrees.
+pub fn smoke(root: &Path) -> Result<()> {
+    cargo(root, &["build", "--package", "app"])?;
+    let folder = std::env::temp_dir().join(format!("streamify-smoke-{}", std::process::id()));
+    let run = |program: &Path| {
+        Command::new(program)
+            .current_dir(root)
+            .args(["up", "--once", "--port", "0", "--data"])
+            .arg(&folder)
+            .status()
+            .context("cannot start the smoke run")
+    };
+    let status = run(&binary(root)?)?;
+    if !status.success() {
+        bail!("the smoke run failed ({status}); its data and logs are in {}", folder.display());
+    }
+    let _ = std::fs::remove_dir_all(&folder);
+    Ok(())
+}
+
+/// What is generated and committed must be what the code generates.
+fn generated(root: &Path) -> Result<()> {
+    let output = Command::new(binary(root)?).current_dir(root).args(["dag", "schema"]).output()?;
+    let file = root.join("dags/dag.schema.json");
+    let committed = std::fs::read(&file).with_context(|| format!("{}", file.display()))?;
+    if !output.status.success() || output.stdout != committed {
+        bail!("{} is stale; run `streamify dag schema > dags/dag.schema.json`", file.display());
+    }
+    Ok(())
+}
+
+fn binary(root: &Path) -> Result<PathBuf> {
+    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
+    let binary = root.join(target).join("debug/streamify");
+    if !binary.is_file() {
+        bail!("{} is missing; run `cargo build`", binary.display());
+    }
+    Ok(binary)
+}
+
+fn cargo(root: &Path, arguments: &[&str]) -> Result<()> {
+    let program = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_string());
+    let status =
+        Command::new(program).current_dir(root).args(arguments).status().context("cannot start cargo")?;
+    if !status.success() {
+        bail!("`cargo {}` failed", arguments.join(" "));
+    }
+    Ok(())
+}
+
+fn step(name: &str, work: impl FnOnce() -> Result<()>) -> Result<()> {
+    eprintln!("ci: {name} ...");
+    let start = Instant::now();
+    work().with_context(|| format!("ci: {name} failed"))?;
+    eprintln!("ci: {name} ok, {:.1} s", start.elapsed().as_secs_f64());
+    Ok(())
+}
