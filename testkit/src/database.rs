@@ -23,7 +23,7 @@ impl Database {
             .expect("starting postgres does not panic");
         let name = format!("test_{}_{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
         let mut connection =
-            PgConnection::connect(&format!("{cluster}/postgres")).await.expect("the test cluster answers");
+            PgConnection::connect(&format!("{cluster}/streamify")).await.expect("the test cluster answers");
         sqlx::query(AssertSqlSafe(format!("create database {name}")))
             .execute(&mut connection)
             .await

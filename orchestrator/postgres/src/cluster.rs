@@ -10,8 +10,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 pub const USER: &str = "streamify";
-/// The database that `initdb` makes; ours is created beside it by name of the user.
-pub const MAINTENANCE_DATABASE: &str = "postgres";
+pub const DATABASE: &str = "streamify";
 
 pub struct Cluster {
     pub folder: PathBuf,

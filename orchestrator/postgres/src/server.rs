@@ -2,14 +2,15 @@
 
 use crate::account::Account;
 use crate::binaries::Binaries;
-use crate::cluster::{Cluster, MAINTENANCE_DATABASE, USER};
+use crate::cluster::{Cluster, DATABASE, USER};
 use crate::error::Error;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::fs::{self, File};
 use std::net::TcpListener;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, ExitStatus};
+use std::process::{Child, Command, ExitStatus};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
@@ -48,16 +49,12 @@ impl Postgres {
         let (child, parent) = spawn(&binaries, &account, &cluster, options, port, &log)?;
         let mut server = Postgres { home, port, password: cluster.password, child, _parent: parent };
         server.wait_ready(&binaries, &account, &log)?;
+        server.create_database(&binaries)?;
         Ok(server)
     }
 
-    /// Of the maintenance database; `url_of` names others.
     pub fn url(&self) -> String {
-        self.url_of(MAINTENANCE_DATABASE)
-    }
-
-    pub fn url_of(&self, database: &str) -> String {
-        format!("postgres://{USER}:{}@127.0.0.1:{}/{database}", self.password, self.port)
+        format!("postgres://{USER}:{}@127.0.0.1:{}/{DATABASE}", self.password, self.port)
     }
 
     pub fn home(&self) -> &Path {
@@ -88,6 +85,25 @@ impl Postgres {
             let _ = kill(pid, Signal::SIGQUIT);
             let _ = self.child.wait();
         }
+    }
+
+    /// Our database, made at the first start of the cluster.
+    fn create_database(&self, binaries: &Binaries) -> Result<(), Error> {
+        let made = self.home.join("database");
+        if made.is_file() {
+            return Ok(());
+        }
+        let program = binaries.path("createdb");
+        let output = Command::new(&program)
+            .args(["--host", "127.0.0.1", "--port", &self.port.to_string(), "--username", USER, DATABASE])
+            .env("PGPASSWORD", &self.password)
+            .output()
+            .map_err(Error::io(&program, "start"))?;
+        let answer = String::from_utf8_lossy(&output.stderr).trim().to_string();
+        if !output.status.success() && !answer.contains("already exists") {
+            return Err(Error::Program { program: "createdb", status: output.status.to_string(), output: answer });
+        }
+        fs::write(&made, DATABASE).map_err(Error::io(&made, "write"))
     }
 
     fn wait_ready(&mut self, binaries: &Binaries, account: &Account, log: &Path) -> Result<(), Error> {
@@ -143,6 +159,8 @@ fn spawn(
     for setting in settings {
         command.arg("-c").arg(setting);
     }
+    // A Ctrl-C in the terminal is for the platform, which stops the server last.
+    command.process_group(0);
     let (keep, kept) = mpsc::channel::<()>();
     let (tell, told) = mpsc::sync_channel(1);
     std::thread::Builder::new()
