@@ -11,6 +11,7 @@ pub mod ending;
 pub mod problem;
 pub mod registry;
 pub mod retry;
+pub mod schedule;
 pub mod state;
 pub mod task;
 #[cfg(test)]

@@ -1,0 +1,95 @@
+//! What becomes of the ticks that are due: the catch-up policy. Each tick from the first on gets exactly one row.
+
+use super::window_at;
+use crate::dag::{Catchup, Dag, Schedule};
+use crate::window::Window;
+use chrono::{DateTime, TimeDelta, Utc};
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Planned {
+    Run { window: Option<Window> },
+    Skip { reason: String },
+}
+
+/// The most ticks that one call gives; the next call goes on after the last of them.
+pub const BATCH: usize = 1000;
+/// Without catch-up, the newest tick still runs if it is at most this late: a restart is no reason to miss it.
+const ON_TIME: TimeDelta = TimeDelta::minutes(5);
+const INSTANT_BEFORE: TimeDelta = TimeDelta::nanoseconds(1);
+
+/// The rows that the ledger of ticks lacks, ascending, at most [`BATCH`]. `last_tick` is the newest that has a row.
+///
+/// On the first sight of a dag the ledger begins, never before `start`: with `none` at `registered_at`, with `latest` and `limit` at
+/// the last ticks before now, with `all` at `start` (or `registered_at`). A dag that has been paused from the first on and is to catch
+/// up gets its first rows when it is no longer paused, so that its history is not skipped.
+pub fn plan_ticks(
+    dag: &Dag,
+    registered_at: DateTime<Utc>,
+    last_tick: Option<DateTime<Utc>>,
+    now: DateTime<Utc>,
+    paused: bool,
+) -> Vec<(DateTime<Utc>, Planned)> {
+    if dag.schedule == Schedule::Once {
+        let tick = dag.start.map_or(registered_at, |start| start.max(registered_at));
+        let due = last_tick.is_none() && tick <= now && !paused;
+        let window = window_at(&dag.window, &dag.schedule, tick);
+        return due.then_some((tick, Planned::Run { window })).into_iter().collect();
+    }
+    let wants_history = matches!(dag.catchup, Catchup::All | Catchup::Limit(_));
+    if last_tick.is_none() && paused && wants_history {
+        return Vec::new();
+    }
+    let Some(after) = last_tick.or_else(|| first_sight(dag, registered_at, now)) else { return Vec::new() };
+    let after = dag.start.map_or(after, |start| after.max(start - INSTANT_BEFORE));
+    let ticks = dag.schedule.ticks(after, now, BATCH);
+    if paused {
+        let skip = Planned::Skip { reason: "paused".to_owned() };
+        return ticks.into_iter().map(|tick| (tick, skip.clone())).collect();
+    }
+    if ticks.is_empty() {
+        return Vec::new();
+    }
+    let first_to_run = first_to_run(dag, now);
+    let plan = |tick: DateTime<Utc>| {
+        if first_to_run.is_some_and(|first| tick >= first) {
+            Planned::Run { window: window_at(&dag.window, &dag.schedule, tick) }
+        } else {
+            Planned::Skip { reason: why_missed(dag.catchup) }
+        }
+    };
+    ticks.into_iter().map(|tick| (tick, plan(tick))).collect()
+}
+
+/// The instant after which the ledger of a new dag begins.
+fn first_sight(dag: &Dag, registered_at: DateTime<Utc>, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+    let oldest_of = |count: u32| {
+        let ticks = dag.schedule.last_ticks(now, dag.start, count as usize);
+        ticks.first().map(|tick| *tick - INSTANT_BEFORE)
+    };
+    match dag.catchup {
+        Catchup::None | Catchup::Limit(0) => Some(registered_at),
+        Catchup::Latest => oldest_of(1),
+        Catchup::Limit(count) => oldest_of(count),
+        Catchup::All => Some(dag.start.map_or(registered_at, |start| start - INSTANT_BEFORE)),
+    }
+}
+
+/// The oldest due tick that the policy lets run; none if it lets none.
+fn first_to_run(dag: &Dag, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+    let newest = |count: u32| dag.schedule.last_ticks(now, dag.start, count as usize).first().copied();
+    match dag.catchup {
+        Catchup::All => Some(DateTime::<Utc>::MIN_UTC),
+        Catchup::Latest => newest(1),
+        Catchup::None | Catchup::Limit(0) => newest(1).filter(|tick| now - *tick <= ON_TIME),
+        Catchup::Limit(count) => newest(count),
+    }
+}
+
+fn why_missed(catchup: Catchup) -> String {
+    match catchup {
+        Catchup::None => "missed, and catchup is none".to_owned(),
+        Catchup::Latest => "missed, and catchup runs the latest only".to_owned(),
+        Catchup::Limit(count) => format!("missed, and catchup is limited to {count}"),
+        Catchup::All => "missed".to_owned(),
+    }
+}
