@@ -7,13 +7,17 @@ pub mod check;
 pub mod clock;
 pub mod dag;
 pub mod decide;
+pub mod duration;
 pub mod ending;
+pub mod params;
 pub mod problem;
 pub mod registry;
 pub mod retry;
 pub mod schedule;
 pub mod state;
+mod suggest;
 pub mod task;
+pub mod template;
 #[cfg(test)]
 mod testing;
 pub mod trigger_rule;

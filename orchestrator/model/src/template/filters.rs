@@ -1,0 +1,54 @@
+//! Filters on instants, which are ISO-8601 texts: `strftime`, `date`, `timestamp`, `shift`. `strftime` and `isoformat` also work as
+//! methods, as Airflow's templates have them.
+
+use crate::duration;
+use chrono::format::{Item, StrftimeItems};
+use chrono::{DateTime, NaiveDate, SecondsFormat, TimeDelta, Utc};
+use chrono_tz::Tz;
+use minijinja::{Environment, Error, ErrorKind, Value};
+
+pub(super) fn add_to(environment: &mut Environment<'static>) {
+    environment.add_filter("strftime", strftime);
+    environment.add_filter("date", |value: &str| strftime(value, "%Y-%m-%d", None));
+    environment.add_filter("timestamp", |value: &str| instant(value).map(|instant| instant.timestamp()));
+    environment.add_filter("shift", shift);
+    environment.set_unknown_method_callback(|_, value, method, args| match (value.as_str(), method, args) {
+        (Some(text), "strftime", [format]) => {
+            let format = format.as_str().ok_or_else(|| invalid("strftime takes a format".to_owned()))?;
+            strftime(text, format, None).map(Value::from)
+        }
+        (Some(text), "isoformat", []) => instant(text).map(|instant| Value::from(instant.to_rfc3339())),
+        _ => Err(Error::from(ErrorKind::UnknownMethod)),
+    });
+}
+
+fn strftime(value: &str, format: &str, zone: Option<&str>) -> Result<String, Error> {
+    let items: Vec<Item<'_>> = StrftimeItems::new(format).collect();
+    if items.contains(&Item::Error) {
+        return Err(invalid(format!("'{format}' is no format of a time")));
+    }
+    let zone: Tz = match zone {
+        None => Tz::UTC,
+        Some(name) => name.parse().map_err(|_| invalid(format!("'{name}' is no time zone")))?,
+    };
+    Ok(instant(value)?.with_timezone(&zone).format_with_items(items.into_iter()).to_string())
+}
+
+/// Later by a duration, or sooner: `shift("-1d")`.
+fn shift(value: &str, by: &str) -> Result<String, Error> {
+    let (text, sign) = by.strip_prefix('-').map_or((by, 1), |text| (text, -1));
+    let length = TimeDelta::from_std(duration::parse(text).map_err(invalid)?);
+    let moved = length.ok().and_then(|length| instant(value).ok()?.checked_add_signed(length * sign));
+    let moved = moved.ok_or_else(|| invalid(format!("cannot shift '{value}' by '{by}'")))?;
+    Ok(moved.to_rfc3339_opts(SecondsFormat::AutoSi, true))
+}
+
+fn instant(text: &str) -> Result<DateTime<Utc>, Error> {
+    let date = || text.parse::<NaiveDate>().ok()?.and_hms_opt(0, 0, 0).map(|midnight| midnight.and_utc());
+    let instant = DateTime::parse_from_rfc3339(text).map(|instant| instant.to_utc()).ok().or_else(date);
+    instant.ok_or_else(|| invalid(format!("'{text}' is no instant")))
+}
+
+fn invalid(message: String) -> Error {
+    Error::new(ErrorKind::InvalidOperation, message)
+}
