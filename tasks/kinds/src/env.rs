@@ -1,0 +1,27 @@
+//! The clients and places that kinds need, built once by `app`.
+
+use crate::load::TopicColumns;
+use lake::Lake;
+use model::Clock;
+use std::path::PathBuf;
+use std::sync::Arc;
+use warehouse::Warehouse;
+
+/// The warehouse of this node, or why it has none at the moment.
+pub type WarehouseAccess = Arc<dyn Fn() -> Result<Arc<dyn Warehouse>, String> + Send + Sync>;
+
+pub struct Env {
+    /// The `streamify` binary: services of ours run as processes of their own.
+    pub program: PathBuf,
+    /// Relative paths in `with:` start here.
+    pub dags_dir: PathBuf,
+    pub brokers: String,
+    pub lake: Lake,
+    pub warehouse: WarehouseAccess,
+    /// Reads a topic's declared columns.
+    pub topic_columns: TopicColumns,
+    pub clock: Arc<dyn Clock>,
+    /// Marks child processes, so that a node that starts again ends what it left behind.
+    pub node: String,
+    pub http: reqwest::Client,
+}
