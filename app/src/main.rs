@@ -1,1 +1,62 @@
-fn main() {}
+//! The one binary: command line and wiring, no decisions.
+
+mod cli;
+mod clock;
+mod commands;
+mod config;
+mod data_folder;
+mod embedded;
+mod lifecycle;
+mod node;
+mod offline;
+mod output;
+mod reconcile;
+mod settings;
+mod telemetry;
+mod warehouse_owner;
+
+use clap::Parser;
+use cli::{Cli, Command};
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("streamify: cannot start: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let result = runtime.block_on(run(cli));
+    // Blocking work of a command that was interrupted must not hold the process.
+    runtime.shutdown_timeout(std::time::Duration::from_secs(2));
+    match result {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("streamify: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
+    let config = config::Config::load(&cli.global)?;
+    telemetry::start(&config, cli.command.is_server())?;
+    match cli.command {
+        Command::Up(arguments) => commands::up::run(config, arguments).await,
+        Command::Node(arguments) => commands::node::run(config, arguments).await,
+        Command::Broker(arguments) => commands::broker::run(arguments).await,
+        Command::Generate(arguments) => commands::generate::run(config, arguments).await,
+        Command::Stream(arguments) => commands::stream::run(config, arguments).await,
+        Command::Songs(arguments) => commands::songs::run(config, arguments).await,
+        Command::Dag(command) => commands::dag::run(config, command).await,
+        Command::Run(command) => commands::run::run(config, command).await,
+        Command::Models(command) => commands::models::run(config, command).await,
+        Command::Reconcile => commands::reconcile::run(config).await,
+        Command::Migrate => commands::migrate::run(config).await,
+        Command::Login => commands::login::run(config).await,
+        Command::Config => commands::config::run(config),
+        Command::Doctor => commands::doctor::run(config).await,
+    }
+}

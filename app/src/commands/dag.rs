@@ -1,0 +1,99 @@
+//! `streamify dag`: what is known, what is wrong, what comes next.
+
+use crate::cli::DagCommand;
+use crate::clock::SystemClock;
+use crate::config::Config;
+use crate::{node, offline, output};
+use anyhow::{Context, Result, bail};
+use chrono::TimeDelta;
+use model::{Clock, Dag, Problem, Registry};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+pub async fn run(config: Config, command: DagCommand) -> Result<ExitCode> {
+    match command {
+        DagCommand::List => list(&config).await,
+        DagCommand::Validate { paths } => validate(&config, paths),
+        DagCommand::Next { dag, count } => next(&config, &dag, count),
+        DagCommand::Schema => {
+            let schema = model::spec::json_schema(&offline::registry(&config.dags_dir())?);
+            println!("{}", serde_json::to_string_pretty(&schema)?);
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
+
+async fn list(config: &Config) -> Result<ExitCode> {
+    let store = node::connect(config).await?;
+    let dags = store.dag_list(SystemClock.now()).await?;
+    if config.json {
+        output::json(&dags)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let rows = dags.into_iter().map(|dag| {
+        let last = dag.runs.last().map(|run| run.state.to_string()).unwrap_or_else(|| "-".to_string());
+        let paused = if dag.paused { "paused" } else { "active" };
+        vec![dag.dag_id, paused.to_string(), last, dag.file]
+    });
+    println!("{}", output::table(&["dag", "", "last run", "file"], rows));
+    Ok(ExitCode::SUCCESS)
+}
+
+fn validate(config: &Config, paths: Vec<PathBuf>) -> Result<ExitCode> {
+    let root = config.dags_dir();
+    let registry = offline::registry(&root)?;
+    let paths = if paths.is_empty() { vec![root.clone()] } else { paths };
+    let mut files = Vec::new();
+    for path in &paths {
+        if path.is_dir() {
+            files.extend(engine::dag_files(path)?);
+        } else {
+            files.push(path.clone());
+        }
+    }
+    let (mut found, mut problems) = (0, Vec::new());
+    for file in &files {
+        match read(file, &root, &registry)? {
+            Ok(_) => found += 1,
+            Err(wrong) => problems.extend(wrong),
+        }
+    }
+    if config.json {
+        output::json(&problems)?;
+    } else {
+        for problem in &problems {
+            println!("{problem}");
+        }
+        println!("{found} fine, {} with problems, {} problems in all", files.len() - found, problems.len());
+    }
+    Ok(output::status(problems.is_empty()))
+}
+
+fn next(config: &Config, dag_id: &str, count: usize) -> Result<ExitCode> {
+    let root = config.dags_dir();
+    let registry = offline::registry(&root)?;
+    let mut dag = None;
+    for file in engine::dag_files(&root)? {
+        dag = read(&file, &root, &registry)?.ok().filter(|dag| dag.id == dag_id).or(dag);
+    }
+    let Some(dag) = dag else { bail!("no valid dag `{dag_id}` in {}; `streamify dag validate` tells what is wrong", root.display()) };
+    let now = SystemClock.now();
+    const FAR: i64 = 366 * 20;
+    let ticks = dag.schedule.ticks(now, now + TimeDelta::days(FAR), count);
+    if ticks.is_empty() {
+        println!("{dag_id} has no further ticks: it runs by hand, or once");
+    }
+    let rows = ticks.into_iter().map(|tick| {
+        let window = model::schedule::window_at(&dag.window, &dag.schedule, tick);
+        let window = window.map(|window| format!("{} .. {}", window.start.format("%F %R"), window.end.format("%F %R")));
+        vec![tick.format("%F %T UTC").to_string(), window.unwrap_or_else(|| "-".to_string())]
+    });
+    println!("{}", output::table(&["tick", "window"], rows));
+    Ok(ExitCode::SUCCESS)
+}
+
+fn read(file: &Path, root: &Path, registry: &Registry) -> Result<Result<Dag, Vec<Problem>>> {
+    let bytes = std::fs::read(file).with_context(|| file.display().to_string())?;
+    let folder = file.parent().unwrap_or(root);
+    Ok(model::spec::read(&file.display().to_string(), &bytes, folder, registry))
+}

@@ -1,0 +1,233 @@
+//! A node: store, lake, warehouse, engine and web server, wired together.
+
+use crate::clock::SystemClock;
+use crate::config::Config;
+use crate::warehouse_owner::WarehouseOwner;
+use anyhow::{Context, Result, bail};
+use engine::{Engine, EngineConfig};
+use kinds::Env;
+use lake::Lake;
+use model::{Clock, Registry};
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+use store::Store;
+use store::auth::Role;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+pub const CONNECTIONS: u32 = 24;
+/// Written by `up`, so that commands find the embedded Postgres; readable by its owner only.
+pub const DATABASE_URL_FILE: &str = "database-url";
+const HTTP_TIMEOUT: Duration = Duration::from_secs(300);
+
+/// Which parts a node runs.
+#[derive(Clone, Copy)]
+pub struct Parts {
+    pub scheduler: bool,
+    pub worker: bool,
+    pub web: bool,
+}
+
+pub struct Node {
+    config: Config,
+    pub store: Store,
+    pub lake: Lake,
+    pub brokers: String,
+    pub warehouse: WarehouseOwner,
+    parts: Parts,
+    vars: BTreeMap<String, Value>,
+}
+
+/// A running node.
+pub struct Running {
+    pub url: Option<String>,
+    pub tasks: TaskTracker,
+}
+
+/// The store that is configured, or that a running `up` of this data folder has.
+pub async fn connect(config: &Config) -> Result<Store> {
+    let remembered = || std::fs::read_to_string(config.data_dir().join(DATABASE_URL_FILE)).ok();
+    let Some(url) = config.optional("database_url").map(str::to_string).or_else(remembered) else {
+        bail!("no database: set DATABASE_URL, or start `streamify up` (data folder {})", config.data_dir().display());
+    };
+    Ok(Store::connect(url.trim(), CONNECTIONS).await?)
+}
+
+pub fn lake_url(config: &Config) -> String {
+    config.optional("lake_url").map_or_else(|| config.data_dir().join("lake").display().to_string(), str::to_string)
+}
+
+pub fn warehouse_url(config: &Config) -> String {
+    let file = config.data_dir().join("warehouse.duckdb");
+    config.optional("warehouse_url").map_or_else(|| format!("duckdb:{}", file.display()), str::to_string)
+}
+
+/// Takes over what other nodes have said about shared servers.
+pub async fn share_settings(config: &mut Config, store: &Store) -> Result<()> {
+    let shared = store.settings().await?;
+    for name in ["kafka_bootstrap_servers", "lake_url", "warehouse_url"] {
+        if let Some(value) = shared.get(name) {
+            config.cluster(name, value);
+        }
+    }
+    Ok(())
+}
+
+/// The same for a command, which also works where no database answers.
+pub async fn share_settings_if_connected(config: &mut Config) {
+    if let Ok(store) = connect(config).await
+        && let Err(error) = share_settings(config, &store).await
+    {
+        tracing::debug!(%error, "no shared settings");
+    }
+}
+
+/// A topic's declared columns, from its schema file.
+pub fn topic_columns() -> kinds::TopicColumns {
+    Arc::new(|folder, topic| {
+        let schemas = stream::read_schemas(folder).map_err(|error| error.to_string())?;
+        let schema = schemas.into_iter().find(|schema| schema.topic() == topic);
+        let schema = schema.ok_or_else(|| format!("{}: there is no schema {topic}.yaml", folder.display()))?;
+        let kind = |kind| match kind {
+            stream::FieldType::Int => warehouse::ColumnType::Int,
+            stream::FieldType::Double => warehouse::ColumnType::Double,
+            stream::FieldType::String => warehouse::ColumnType::String,
+            stream::FieldType::Boolean => warehouse::ColumnType::Boolean,
+        };
+        Ok(schema.fields().iter().map(|field| (field.name.clone(), kind(field.kind))).collect())
+    })
+}
+
+impl Node {
+    pub fn new(config: Config, store: Store, brokers: String, parts: Parts, vars: BTreeMap<String, Value>) -> Result<Node> {
+        let lake = Lake::open(&lake_url(&config))?;
+        let warehouse = WarehouseOwner::new(warehouse_url(&config));
+        Ok(Node { config, store, lake, brokers, warehouse, parts, vars })
+    }
+
+    pub fn name(&self) -> String {
+        let folder = self.config.data_dir();
+        let fallback = || format!("{}:{}", host_name(), folder.display());
+        self.config.optional("node_name").map_or_else(fallback, str::to_string)
+    }
+
+    /// Starts everything that this node runs; it ends with `cancel`.
+    pub async fn start(self, cancel: CancellationToken) -> Result<Running> {
+        self.tell_settings().await?;
+        let ended = kinds::end_orphans(&self.name());
+        if ended > 0 {
+            tracing::info!("ended {ended} processes that an earlier life of this node left behind");
+        }
+        let tasks = TaskTracker::new();
+        let mut engine_config = self.engine_config()?;
+        let routes = engine_config.routes.clone();
+        let listener = if self.parts.web { Some(self.bind().await?) } else { None };
+        let url = listener.as_ref().map(|(url, _)| url.clone());
+        engine_config.http_url = url.clone();
+        if let Some(url) = &url {
+            self.store.put_setting("web_url", url, SystemClock.now()).await?;
+        }
+        let registry = self.registry()?;
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let engine = Engine::new(self.store.clone(), registry, clock.clone(), engine_config);
+        let stats = engine.stats();
+        if self.parts.worker || self.parts.web {
+            tasks.spawn(self.warehouse.clone().keep(routes, cancel.clone()));
+        }
+        if let Some((_, listener)) = listener {
+            let owner = self.warehouse.clone();
+            let access = Arc::new(move || owner.get().ok());
+            let stats = Arc::new(move || serde_json::to_value(stats.snapshot()).unwrap_or_default());
+            let server = web::Web::new(self.store.clone(), access, clock, self.web_config(&listener)?, stats);
+            let stop = cancel.clone();
+            tasks.spawn(async move {
+                if let Err(error) = server.serve(listener, stop).await {
+                    tracing::error!("web server: {error:#}");
+                }
+            });
+        }
+        let warehouse = self.warehouse.clone();
+        tasks.spawn(async move {
+            if let Err(error) = engine.run(cancel).await {
+                tracing::error!("engine: {error:#}");
+            }
+            warehouse.close();
+        });
+        tasks.close();
+        Ok(Running { url, tasks })
+    }
+
+    async fn tell_settings(&self) -> Result<()> {
+        let now = SystemClock.now();
+        self.store.put_setting("kafka_bootstrap_servers", &self.brokers, now).await?;
+        self.store.put_setting("lake_url", self.lake.url(), now).await?;
+        self.store.put_setting("warehouse_url", &warehouse_url(&self.config), now).await?;
+        Ok(())
+    }
+
+    fn registry(&self) -> Result<Registry> {
+        let owner = self.warehouse.clone();
+        Ok(kinds::registry(Arc::new(Env {
+            program: std::env::current_exe()?,
+            dags_dir: self.config.dags_dir(),
+            brokers: self.brokers.clone(),
+            lake: self.lake.clone(),
+            warehouse: Arc::new(move || owner.get()),
+            topic_columns: topic_columns(),
+            clock: Arc::new(SystemClock),
+            node: self.name(),
+            http: reqwest::Client::builder().timeout(HTTP_TIMEOUT).build().context("HTTP client")?,
+        })))
+    }
+
+    fn engine_config(&self) -> Result<EngineConfig> {
+        let mut engine = EngineConfig::new(self.name(), self.config.dags_dir());
+        engine.host = host_name();
+        engine.task_slots = self.config.parsed("task_slots")?;
+        engine.service_slots = self.config.parsed("service_slots")?;
+        engine.lease_ttl = Duration::from_secs(self.config.parsed("lease_seconds")?);
+        engine.scheduler = self.parts.scheduler;
+        engine.worker = self.parts.worker;
+        engine.vars = self.vars.clone();
+        engine.vars.extend(self.config.vars.clone());
+        engine.conns = self.config.conns.clone();
+        engine.secrets = EngineConfig::secrets_of(std::env::vars());
+        if !engine.dags_dir.is_dir() {
+            bail!("{}: there is no such dags folder; name one with --dags", engine.dags_dir.display());
+        }
+        Ok(engine)
+    }
+
+    async fn bind(&self) -> Result<(String, tokio::net::TcpListener)> {
+        let host: IpAddr = self.config.parsed("host")?;
+        let port: u16 = self.config.parsed("port")?;
+        let listener = tokio::net::TcpListener::bind((host, port)).await.map_err(|error| match error.kind() {
+            std::io::ErrorKind::AddrInUse => {
+                anyhow::anyhow!("port {port} is in use; name another with --port, or --port 0 for any free one")
+            }
+            _ => anyhow::anyhow!("cannot listen on {host}:{port}: {error}"),
+        })?;
+        let url = format!("http://{}", listener.local_addr()?);
+        Ok((url, listener))
+    }
+
+    /// Whoever is not logged in may look, but only where nobody else can reach the port.
+    fn web_config(&self, listener: &tokio::net::TcpListener) -> Result<web::WebConfig> {
+        let listen: SocketAddr = listener.local_addr()?;
+        let anonymous = match self.config.text("anonymous") {
+            "viewer" if listen.ip().is_loopback() => Some(Role::Viewer),
+            "viewer" | "none" => None,
+            other => bail!("anonymous = {other:?}: viewer or none"),
+        };
+        let dashboard: PathBuf = self.config.dags_dir().join("streamify/dashboard");
+        Ok(web::WebConfig { anonymous, dashboard_dir: dashboard.is_dir().then_some(dashboard), ..web::WebConfig::default() })
+    }
+}
+
+pub fn host_name() -> String {
+    nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok()).unwrap_or_else(|| "localhost".to_string())
+}
