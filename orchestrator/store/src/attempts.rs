@@ -1,7 +1,9 @@
 //! Live attempts: claimed under a lease, finished exactly once.
 
+pub use crate::ends::{End, OUTPUTS_MAX_BYTES};
 use crate::runs::Advanced;
-use crate::{Result, Store};
+use crate::tx::in_tx;
+use crate::{Error, Result, Store};
 use chrono::{DateTime, Utc};
 use model::{Dag, Ending, Window};
 use serde_json::Value;
@@ -46,10 +48,25 @@ pub struct Claimed {
     pub first_started_at: DateTime<Utc>,
 }
 
+/// What a batch of ends brought.
+#[derive(Debug, Default)]
+pub struct Finished {
+    /// One for each run that an attempt of the batch belongs to.
+    pub runs: Vec<(i64, Advanced)>,
+    /// Attempts whose lease was lost; nothing changed for them.
+    pub stale: Vec<i64>,
+}
+
 impl Store {
-    /// Takes queued attempts, by priority then age, `skip locked`.
-    pub async fn claim(&self, _claim: &Claim, _now: DateTime<Utc>) -> Result<Vec<Claimed>> {
-        todo!()
+    /// Takes queued attempts, by priority then age, `skip locked`. A node that is given up or never registered gets none.
+    pub async fn claim(&self, claim: &Claim, now: DateTime<Utc>) -> Result<Vec<Claimed>> {
+        in_tx("claim", || async {
+            let mut tx = self.begin().await?;
+            let claimed = self.claim_on(&mut tx, claim, now).await?;
+            tx.commit().await?;
+            Ok(claimed)
+        })
+        .await
     }
 
     /// Ends an attempt: history row, next state by `model::ending::after`, then one step of the run, all in one transaction.
@@ -57,24 +74,115 @@ impl Store {
     #[expect(clippy::too_many_arguments, reason = "one call an attempt's end, every part needed")]
     pub async fn finish(
         &self,
-        _attempt_id: i64,
-        _lease: i64,
-        _ending: Ending,
-        _outputs: Option<Value>,
-        _message: Option<String>,
-        _now: DateTime<Utc>,
-        _claim: Option<&Claim>,
+        attempt_id: i64,
+        lease: i64,
+        ending: Ending,
+        outputs: Option<Value>,
+        message: Option<String>,
+        now: DateTime<Utc>,
+        claim: Option<&Claim>,
     ) -> Result<Advanced> {
-        todo!()
+        let end = End { attempt_id, lease, ending, outputs, message };
+        let finished = self.finish_batch(vec![end], now, claim).await?;
+        match (finished.stale.is_empty(), finished.runs.into_iter().next()) {
+            (true, Some((_, advanced))) => Ok(advanced),
+            _ => Err(Error::Stale { what: format!("attempt {attempt_id}") }),
+        }
+    }
+
+    /// Ends many attempts, of any runs, in one transaction with as many statements as one end has. An end with a lost lease changes
+    /// nothing and is named in the answer; the others count.
+    pub async fn finish_batch(
+        &self,
+        ends: Vec<End>,
+        now: DateTime<Utc>,
+        claim: Option<&Claim>,
+    ) -> Result<Finished> {
+        if ends.is_empty() {
+            return Ok(Finished::default());
+        }
+        in_tx("finish", || self.finish_once(ends.clone(), now, claim)).await
+    }
+
+    async fn finish_once(
+        &self,
+        ends: Vec<End>,
+        now: DateTime<Utc>,
+        claim: Option<&Claim>,
+    ) -> Result<Finished> {
+        let attempts: Vec<i64> = ends.iter().map(|end| end.attempt_id).collect();
+        let mut tx = self.begin().await?;
+        let runs = self.lock_runs_of(&mut tx, &attempts).await?;
+        if runs.is_empty() {
+            return Ok(Finished { runs: Vec::new(), stale: attempts });
+        }
+        let stepped = self.step(&mut tx, runs, ends, now, claim).await?;
+        if stepped.stale.len() == attempts.len() {
+            // Nothing of this batch counts, so nothing may change.
+            return Ok(Finished { runs: Vec::new(), stale: attempts });
+        }
+        tx.commit().await?;
+        Ok(Finished { runs: stepped.runs, stale: stepped.stale })
     }
 
     /// The service is ready; what needs it may start.
-    pub async fn mark_ready(&self, _attempt_id: i64, _lease: i64, _now: DateTime<Utc>, _claim: Option<&Claim>) -> Result<Advanced> {
-        todo!()
+    pub async fn mark_ready(
+        &self,
+        attempt_id: i64,
+        lease: i64,
+        now: DateTime<Utc>,
+        claim: Option<&Claim>,
+    ) -> Result<Advanced> {
+        in_tx("mark ready", || self.mark_ready_once(attempt_id, lease, now, claim)).await
+    }
+
+    async fn mark_ready_once(
+        &self,
+        attempt_id: i64,
+        lease: i64,
+        now: DateTime<Utc>,
+        claim: Option<&Claim>,
+    ) -> Result<Advanced> {
+        let mut tx = self.begin().await?;
+        let runs = self.lock_runs_of(&mut tx, &[attempt_id]).await?;
+        let done = sqlx::query(
+            "update attempts set ready_at = coalesce(ready_at, $3) where id = $1 and lease = $2 and state = 'running'",
+        )
+        .bind(attempt_id)
+        .bind(lease)
+        .bind(now)
+        .execute(&mut *tx)
+        .await?;
+        if done.rows_affected() == 0 {
+            return Err(Error::Stale { what: format!("attempt {attempt_id}") });
+        }
+        let stepped = self.step(&mut tx, runs, Vec::new(), now, claim).await?;
+        tx.commit().await?;
+        Ok(stepped.runs.into_iter().next().map(|(_, advanced)| advanced).unwrap_or_default())
     }
 
     /// The newest figures that a service told of itself.
-    pub async fn put_status(&self, _attempt_id: i64, _lease: i64, _status: &Value, _now: DateTime<Utc>) -> Result<()> {
-        todo!()
+    pub async fn put_status(
+        &self,
+        attempt_id: i64,
+        lease: i64,
+        status: &Value,
+        now: DateTime<Utc>,
+    ) -> Result<()> {
+        let done = sqlx::query(
+            "insert into service_status (attempt_id, run, task, map_index, status, at)
+             select id, run, task, map_index, $3::json, $4 from attempts where id = $1 and lease = $2 and state = 'running'
+             on conflict (attempt_id) do update set status = excluded.status, at = excluded.at",
+        )
+        .bind(attempt_id)
+        .bind(lease)
+        .bind(status.to_string())
+        .bind(now)
+        .execute(&self.pool)
+        .await?;
+        match done.rows_affected() {
+            0 => Err(Error::Stale { what: format!("attempt {attempt_id}") }),
+            _ => Ok(()),
+        }
     }
 }

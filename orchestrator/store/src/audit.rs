@@ -1,12 +1,42 @@
 //! Who did what, when, and to what.
 
+use crate::rows::clean;
 use crate::{Result, Store};
 use chrono::{DateTime, Utc};
 use serde_json::Value;
+use sqlx::PgConnection;
 
 impl Store {
     /// `action` such as `run.trigger`; `subject` such as `hourly/manual__1`.
-    pub async fn audit(&self, _who: &str, _action: &str, _subject: &str, _details: Value, _now: DateTime<Utc>) -> Result<()> {
-        todo!()
+    pub async fn audit(
+        &self,
+        who: &str,
+        action: &str,
+        subject: &str,
+        details: Value,
+        now: DateTime<Utc>,
+    ) -> Result<()> {
+        record(&mut *self.pool.acquire().await?, who, action, subject, &details, now).await
     }
+}
+
+pub(crate) async fn record(
+    conn: &mut PgConnection,
+    who: &str,
+    action: &str,
+    subject: &str,
+    details: &Value,
+    now: DateTime<Utc>,
+) -> Result<()> {
+    sqlx::query(
+        "insert into audit_log (at, who, action, subject, details) values ($1, $2, $3, $4, $5::json)",
+    )
+    .bind(now)
+    .bind(clean(who))
+    .bind(clean(action))
+    .bind(clean(subject))
+    .bind(details.to_string())
+    .execute(conn)
+    .await?;
+    Ok(())
 }

@@ -2,43 +2,66 @@
 //!
 //! A transition is one statement guarded by state and lease; no row changed means [`Error::Stale`], which is normal control flow: somebody
 //! else was faster. `now` is always an argument. NOTIFY is a hint; whoever waits for it also looks by itself.
+//!
+//! Order of locks, everywhere: the dag's row, then rows of runs by id, then attempts, then the instance of an attempt. All transactions are
+//! READ COMMITTED and short; what Postgres refuses for the sake of order (deadlock, serialisation) is repeated a few times.
 
 pub mod attempts;
 pub mod audit;
 pub mod auth;
 pub mod checks;
+mod claim;
+mod clear;
+mod connect;
 pub mod dags;
+mod ends;
 pub mod error;
 pub mod logs;
 pub mod nodes;
 pub mod notify;
+mod promote;
+mod rows;
 pub mod runs;
+pub mod settings;
+mod snapshot;
+mod step;
 pub mod ticks;
+mod tx;
 pub mod views;
 
 pub use error::Error;
 
+use chrono::NaiveDate;
 use sqlx::PgPool;
-use std::collections::HashMap;
-use std::sync::{Arc, RwLock};
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, RwLock};
 
 pub type Result<T> = std::result::Result<T, Error>;
+
+/// The schema, embedded.
+static MIGRATOR: sqlx::migrate::Migrator = sqlx::migrate!("../../migrations");
 
 #[derive(Clone)]
 pub struct Store {
     pub(crate) pool: PgPool,
     /// Versions never change, so what was read once is good for ever.
     pub(crate) versions: Arc<RwLock<HashMap<i64, Arc<model::Dag>>>>,
+    /// Days whose log partition is known to exist.
+    pub(crate) log_days: Arc<Mutex<HashSet<NaiveDate>>>,
 }
 
 impl Store {
     /// Connects, with a pool of at most `connections`. The error names the host and database, never the password.
-    pub async fn connect(_url: &str, _connections: u32) -> Result<Store> {
-        todo!()
+    pub async fn connect(url: &str, connections: u32) -> Result<Store> {
+        let pool = connect::pool(url, connections).await?;
+        Ok(Store { pool, versions: Arc::default(), log_days: Arc::default() })
     }
 
-    /// Brings the schema up to date. Safe from several nodes at once.
+    /// Brings the schema up to date. Safe from several nodes at once, and from an older binary on a newer schema.
     pub async fn migrate(&self) -> Result<()> {
-        todo!()
+        let mut migrator = sqlx::migrate::Migrator::with_migrations(MIGRATOR.iter().cloned().collect());
+        migrator.set_ignore_missing(true);
+        migrator.run(&self.pool).await.map_err(sqlx::Error::from)?;
+        Ok(())
     }
 }

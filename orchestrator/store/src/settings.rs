@@ -21,7 +21,8 @@ impl Store {
     }
 
     pub async fn settings(&self) -> Result<BTreeMap<String, String>> {
-        let rows: Vec<(String, String)> = sqlx::query_as("select name, value from settings order by name").fetch_all(&self.pool).await?;
+        let rows: Vec<(String, String)> =
+            sqlx::query_as("select name, value from settings order by name").fetch_all(&self.pool).await?;
         Ok(rows.into_iter().collect())
     }
 }

@@ -1,26 +1,134 @@
 //! The tick ledger: exactly one row for each time a dag should fire.
 
-use crate::runs::NewRun;
-use crate::{Result, Store};
+use crate::runs::{NewRun, insert_runs};
+use crate::tx::{in_tx, ring};
+use crate::{Error, Result, Store};
 use chrono::{DateTime, Utc};
+use sqlx::PgConnection;
 
 #[derive(Debug, Clone)]
+#[expect(clippy::large_enum_variant, reason = "most ticks ran; a box each would gain nothing")]
 pub enum TickDecision {
     Ran(NewRun),
-    Skipped { reason: String },
+    Skipped {
+        reason: String,
+    },
     /// Taken together with a later tick.
-    Merged { into: DateTime<Utc> },
+    Merged {
+        into: DateTime<Utc>,
+    },
 }
 
 impl Store {
     /// Writes ledger rows and the runs that they ask for in one transaction. Ticks that have a row already are left alone, so
-    /// two planners do no harm. Returns the runs created (internal ids).
+    /// two planners do no harm. Returns the runs created (internal ids). A run id that exists already (a person was faster) is not made
+    /// twice: the tick names that run.
     pub async fn record_ticks(
         &self,
-        _dag_id: &str,
-        _ticks: &[(DateTime<Utc>, TickDecision)],
-        _now: DateTime<Utc>,
+        dag_id: &str,
+        ticks: &[(DateTime<Utc>, TickDecision)],
+        now: DateTime<Utc>,
     ) -> Result<Vec<i64>> {
-        todo!()
+        if ticks.is_empty() {
+            return Ok(Vec::new());
+        }
+        in_tx("record ticks", || self.record_ticks_once(dag_id, ticks, now)).await
     }
+
+    async fn record_ticks_once(
+        &self,
+        dag_id: &str,
+        ticks: &[(DateTime<Utc>, TickDecision)],
+        now: DateTime<Utc>,
+    ) -> Result<Vec<i64>> {
+        let mut tx = self.begin().await?;
+        let new = lock_and_find_new(&mut tx, dag_id, ticks).await?;
+        let runs: Vec<NewRun> = new.iter().filter_map(|(_, decision)| decision.run()).cloned().collect();
+        if let Some(stray) = runs.iter().find(|run| run.dag_id != dag_id) {
+            let message = format!("a tick of dag '{dag_id}' may not start a run of dag '{}'", stray.dag_id);
+            return Err(Error::Refused { message });
+        }
+        let created = if runs.is_empty() { Vec::new() } else { insert_runs(&mut tx, &runs, now).await? };
+        insert_ticks(&mut tx, dag_id, &new, now).await?;
+        if !created.is_empty() {
+            ring(&mut tx, "runs").await?;
+        }
+        tx.commit().await?;
+        Ok(created.into_iter().map(|(id, _)| id).collect())
+    }
+}
+
+impl TickDecision {
+    fn run(&self) -> Option<&NewRun> {
+        match self {
+            TickDecision::Ran(run) => Some(run),
+            TickDecision::Skipped { .. } | TickDecision::Merged { .. } => None,
+        }
+    }
+}
+
+/// Locks the dag, so that planners come one after the other, and returns the ticks that have no row.
+async fn lock_and_find_new<'a>(
+    conn: &mut PgConnection,
+    dag_id: &str,
+    ticks: &'a [(DateTime<Utc>, TickDecision)],
+) -> Result<Vec<&'a (DateTime<Utc>, TickDecision)>> {
+    let locked = sqlx::query("select 1 from dags where dag_id = $1 for no key update")
+        .bind(dag_id)
+        .fetch_optional(&mut *conn)
+        .await?;
+    if locked.is_none() {
+        return Err(Error::NotFound { what: format!("dag '{dag_id}'") });
+    }
+    let instants: Vec<DateTime<Utc>> = ticks.iter().map(|(at, _)| *at).collect();
+    let new = sqlx::query_scalar::<_, i64>(
+        "select min(w.position) from unnest($2::timestamptz[]) with ordinality as w(tick_at, position)
+         where not exists (select 1 from ticks t where t.dag_id = $1 and t.tick_at = w.tick_at)
+         group by w.tick_at order by w.tick_at",
+    )
+    .bind(dag_id)
+    .bind(instants)
+    .fetch_all(conn)
+    .await?;
+    Ok(new.into_iter().filter_map(|position| ticks.get(usize::try_from(position - 1).ok()?)).collect())
+}
+
+async fn insert_ticks(
+    conn: &mut PgConnection,
+    dag_id: &str,
+    ticks: &[&(DateTime<Utc>, TickDecision)],
+    now: DateTime<Utc>,
+) -> Result<()> {
+    let instants: Vec<DateTime<Utc>> = ticks.iter().map(|(at, _)| *at).collect();
+    let decisions = ticks.iter().map(|(_, decision)| match decision {
+        TickDecision::Ran(_) => "ran",
+        TickDecision::Skipped { .. } => "skipped",
+        TickDecision::Merged { .. } => "merged",
+    });
+    let reasons = ticks.iter().map(|(_, decision)| match decision {
+        TickDecision::Skipped { reason } => Some(reason.as_str()),
+        TickDecision::Ran(_) | TickDecision::Merged { .. } => None,
+    });
+    let merged_into = ticks.iter().map(|(_, decision)| match decision {
+        TickDecision::Merged { into } => Some(*into),
+        TickDecision::Ran(_) | TickDecision::Skipped { .. } => None,
+    });
+    let run_ids = ticks.iter().map(|(_, decision)| decision.run().map(|run| run.run_id.as_str()));
+    sqlx::query(
+        "insert into ticks (dag_id, tick_at, decision, run, reason, merged_into, decided_at)
+         select $1, t.tick_at, t.decision, (select r.id from runs r where r.dag_id = $1 and r.run_id = t.run_id), t.reason,
+            t.merged_into, $7
+         from unnest($2::timestamptz[], $3::text[], $4::text[], $5::timestamptz[], $6::text[])
+            as t(tick_at, decision, reason, merged_into, run_id)",
+    )
+    .bind(dag_id)
+    .bind(instants)
+    .bind(decisions.collect::<Vec<_>>())
+    .bind(reasons.collect::<Vec<_>>())
+    .bind(merged_into.collect::<Vec<_>>())
+    .bind(run_ids.collect::<Vec<_>>())
+    .bind(now)
+    .execute(conn)
+    .await?;
+    Ok(())
 }

@@ -1,0 +1,98 @@
+//! Connecting to Postgres, with errors that say where, why, and what to do. The password is in none of them.
+
+use crate::{Error, Result};
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::{ConnectOptions, Connection, PgPool};
+use std::str::FromStr;
+use std::time::Duration;
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
+
+pub(crate) async fn pool(url: &str, connections: u32) -> Result<PgPool> {
+    let options = options(url)?;
+    // One connection by hand first: the pool would wait for a server that refuses, and a person wants to know at once.
+    let place = place(&options);
+    match tokio::time::timeout(CONNECT_TIMEOUT, options.connect()).await {
+        Err(_) => {
+            let message = format!(
+                "no answer from {place} within {} s: check the host, the port and the firewall",
+                CONNECT_TIMEOUT.as_secs()
+            );
+            return Err(Error::Connect { message });
+        }
+        Ok(Err(error)) => return Err(Error::Connect { message: explain(&options, &place, &error) }),
+        Ok(Ok(connection)) => connection.close().await?,
+    }
+    let pool = PgPoolOptions::new()
+        .max_connections(connections.max(1))
+        .acquire_timeout(ACQUIRE_TIMEOUT)
+        // A round trip for each transaction would cost more than the rare repeat after a lost connection (`tx`).
+        .test_before_acquire(false)
+        .connect_lazy_with(options);
+    Ok(pool)
+}
+
+fn options(url: &str) -> Result<PgConnectOptions> {
+    let scheme = url.split_once("://").map(|(scheme, _)| scheme);
+    if !matches!(scheme, Some("postgres" | "postgresql")) {
+        let message = "the database URL does not begin with postgres:// \
+            (expected postgres://user:password@host:5432/database)"
+            .to_owned();
+        return Err(Error::Connect { message });
+    }
+    // What the parser says may quote parts of the URL, so it is not repeated.
+    let options = PgConnectOptions::from_str(url).map_err(|_| Error::Connect {
+        message: "the database URL cannot be read (expected postgres://user:password@host:5432/database; \
+            write special characters of the password as %XX)"
+            .to_owned(),
+    })?;
+    Ok(options
+        .application_name("streamify")
+        // Compiling a plan costs more than any of our queries.
+        .options([("jit", "off"), ("timezone", "UTC"), ("idle_in_transaction_session_timeout", "60s")]))
+}
+
+fn place(options: &PgConnectOptions) -> String {
+    let server = match options.get_socket() {
+        Some(socket) => socket.display().to_string(),
+        None => format!("{}:{}", options.get_host(), options.get_port()),
+    };
+    format!("{server} (database {}, user {})", database(options), options.get_username())
+}
+
+fn database(options: &PgConnectOptions) -> &str {
+    options.get_database().unwrap_or(options.get_username())
+}
+
+fn explain(options: &PgConnectOptions, place: &str, error: &sqlx::Error) -> String {
+    let (reason, remedy) = match error {
+        sqlx::Error::Io(io) => match io.kind() {
+            std::io::ErrorKind::ConnectionRefused => {
+                ("connection refused".to_owned(), "is Postgres running there, on that port?".to_owned())
+            }
+            std::io::ErrorKind::UnexpectedEof | std::io::ErrorKind::ConnectionReset => (
+                "the server closed the connection".to_owned(),
+                "is it Postgres that listens on that port, and has it a free connection?".to_owned(),
+            ),
+            _ => (io.to_string(), "check the host name and the network".to_owned()),
+        },
+        sqlx::Error::Database(db) => {
+            let code = db.code().unwrap_or_default().into_owned();
+            let remedy = match code.as_str() {
+                "28P01" | "28000" => {
+                    format!("check the password of user {} in the URL", options.get_username())
+                }
+                "3D000" => format!("create it: createdb {}", database(options)),
+                "53300" => "the server has no free connection: raise max_connections or stop other clients"
+                    .to_owned(),
+                "57P03" => "the server is starting or stopping: try again in a moment".to_owned(),
+                _ => "see the server's log".to_owned(),
+            };
+            (db.message().to_owned(), remedy)
+        }
+        sqlx::Error::Tls(_) => (error.to_string(), "check sslmode in the URL".to_owned()),
+        _ => (error.to_string(), "is it Postgres that listens there?".to_owned()),
+    };
+    format!("cannot connect to {place}: {reason}; {remedy}")
+}
