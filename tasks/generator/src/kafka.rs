@@ -54,6 +54,8 @@ impl Cluster {
             config.set(key, value);
         }
         let mut reader = config.clone();
+        // librdkafka assigns no partitions without the name of a group; nothing is ever committed in it.
+        reader.set("group.id", "streamify-generator");
         reader.set("enable.auto.commit", "false").set("enable.auto.offset.store", "false");
         reader.set("allow.auto.create.topics", "false").set("fetch.wait.max.ms", "50");
         let failed = |source| Error::Kafka {

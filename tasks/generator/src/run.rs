@@ -56,8 +56,8 @@ pub async fn run(
     }
     ensure(&cluster, &watermark::name(&options.topic_prefix), 1, true).await?;
 
-    let stop = cancel.child_token();
-    let _stop_when_dropped = stop.clone().drop_guard();
+    let abandoned = CancellationToken::new();
+    let _abandoned_when_dropped = abandoned.clone().drop_guard();
     let runtime = Handle::current();
     tokio::task::spawn_blocking(move || {
         let model = Arc::new(Model::new(&plan, inputs)?);
@@ -78,11 +78,14 @@ pub async fn run(
             events: 0,
             clock,
             progress,
-            stop,
+            cancel,
+            abandoned,
             runtime,
         };
         let ending = driver.drive()?;
-        driver.finish(ending)?;
+        if !driver.abandoned.is_cancelled() {
+            driver.finish(ending)?;
+        }
         driver.phase = Phase::Done;
         driver.now = driver.clock.now();
         driver.pace = Pace { since: started, events: 0, reported: started };
@@ -128,7 +131,10 @@ struct Driver<C, P> {
     watermark: Watermark,
     clock: C,
     progress: P,
-    stop: CancellationToken,
+    /// Stop, but leave everything in order.
+    cancel: CancellationToken,
+    /// Stop at once: nobody waits for the result any more.
+    abandoned: CancellationToken,
     runtime: Handle,
     /// Exclusive; seconds since 1970.
     to: Option<u32>,
@@ -147,7 +153,7 @@ impl<C: Clock, P: FnMut(Progress)> Driver<C, P> {
         loop {
             if self.events.is_multiple_of(BATCH) {
                 self.look_around()?;
-                if self.stop.is_cancelled() {
+                if self.is_stopped() {
                     return Ok(Ending::Cancelled);
                 }
             }
@@ -159,7 +165,7 @@ impl<C: Clock, P: FnMut(Progress)> Driver<C, P> {
             }
             if self.continuous && !self.sink.replaying() && self.is_ahead(next) {
                 self.wait(next)?;
-                if self.stop.is_cancelled() {
+                if self.is_stopped() {
                     return Ok(Ending::Cancelled);
                 }
                 continue;
@@ -172,6 +178,10 @@ impl<C: Clock, P: FnMut(Progress)> Driver<C, P> {
             self.event_time = Some(event.at);
             self.events += 1;
         }
+    }
+
+    fn is_stopped(&self) -> bool {
+        self.cancel.is_cancelled() || self.abandoned.is_cancelled()
     }
 
     /// Whether the clock has yet to reach the next event.
@@ -194,10 +204,11 @@ impl<C: Clock, P: FnMut(Progress)> Driver<C, P> {
         self.report(false);
         let goal = instant(next.unwrap_or(u32::MAX).min(self.next_hour));
         let pause = (goal - self.now).to_std().unwrap_or_default().min(PAUSE_MAX);
-        let (clock, stop) = (&self.clock, &self.stop);
+        let (clock, cancel, abandoned) = (&self.clock, &self.cancel, &self.abandoned);
         self.runtime.block_on(async {
             tokio::select! {
-                () = stop.cancelled() => {}
+                () = cancel.cancelled() => {}
+                () = abandoned.cancelled() => {}
                 () = clock.sleep(pause) => {}
             }
         });

@@ -46,6 +46,8 @@ pub(crate) struct Sink {
     partitions: [Vec<Partition>; 4],
     /// Partitions that have not yet come to the end of what they hold.
     behind: usize,
+    /// Whether the ends were still the same just before the first record was sent.
+    confirmed: bool,
     sent: u64,
     key: Vec<u8>,
     value: Vec<u8>,
@@ -156,7 +158,18 @@ impl Sink {
             .create_with_context(Deliveries::default())
             .map_err(|source| cluster.failed("make a producer", source))?;
         let (key, value) = (Vec::with_capacity(32), Vec::with_capacity(1_024));
-        Ok(Self { cluster, model, producer, names, partitions: held, behind, sent: 0, key, value })
+        Ok(Self {
+            cluster,
+            model,
+            producer,
+            names,
+            partitions: held,
+            behind,
+            confirmed: false,
+            sent: 0,
+            key,
+            value,
+        })
     }
 
     /// Whether some partition still holds records beyond those made so far.
@@ -219,6 +232,11 @@ impl Sink {
     }
 
     fn send(&mut self, topic: Topic, partition: usize, offset: u64, timestamp: i64) -> Result<(), Error> {
+        if !self.confirmed {
+            // The last requests of a generator that was killed may have arrived after we looked.
+            self.check_ends(|partition| partition.stored)?;
+            self.confirmed = true;
+        }
         let record = BaseRecord::with_opaque_to(&self.names[topic as usize], offset as usize)
             .partition(partition as i32)
             .key(self.key.as_slice())
@@ -260,17 +278,21 @@ impl Sink {
     /// # Errors
     /// Another writer's records.
     pub(crate) fn verify(&self) -> Result<(), Error> {
+        self.check_ends(|partition| partition.made.max(partition.stored))
+    }
+
+    fn check_ends(&self, expected: impl Fn(&Partition) -> u64) -> Result<(), Error> {
         for (name, held) in self.names.iter().zip(&self.partitions) {
             for (partition, state) in held.iter().enumerate() {
                 let (_, end) = self.cluster.offsets(name, partition as i32)?;
-                let expected = state.made.max(state.stored);
+                let expected = expected(state);
                 if end != expected {
                     return Err(Error::Topic {
                         topic: name.clone(),
                         problem: format!(
-                            "partition {partition} ends at offset {end}, but this generator has stored {expected} records: \
-                             another program writes to it. Stop it, then start anew with `streamify up --fresh` or \
-                             another --topic-prefix"
+                            "partition {partition} ends at offset {end} instead of {expected}: another program writes to \
+                             it, perhaps a generator that is still stopping. See that only one runs and start again; \
+                             if it stays so, start anew with `streamify up --fresh` or use another --topic-prefix"
                         ),
                     });
                 }
