@@ -1,4 +1,5 @@
 //! The rules of the lake on a real folder and in memory.
+#![allow(clippy::unwrap_used)]
 
 use bytes::Bytes;
 use chrono::{DateTime, TimeDelta, Utc};
