@@ -99,6 +99,8 @@ struct Plan<'a> {
     instances: Vec<Vec<usize>>,
     /// How each task counts for what needs it.
     upstream: Vec<Upstream>,
+    /// The task judged last, and the sum over what it needs.
+    counted: Option<(usize, Upstream)>,
     startable: Vec<usize>,
     commands: Vec<Command>,
 }
@@ -114,6 +116,7 @@ impl<'a> Plan<'a> {
             states: run.tasks.iter().map(|instance| instance.state).collect(),
             upstream: vec![Upstream::default(); instances.len()],
             instances,
+            counted: None,
             startable: Vec::new(),
             commands: Vec::new(),
         }
@@ -154,12 +157,17 @@ impl<'a> Plan<'a> {
         }
     }
 
-    fn judge(&self, task: usize) -> Verdict {
-        let mut upstream = Upstream::default();
-        for need in &self.run.dag.tasks[task].needs {
-            upstream.add(self.upstream[*need]);
-        }
-        self.run.dag.tasks[task].trigger_rule.judge(&upstream)
+    fn judge(&mut self, task: usize) -> Verdict {
+        let def = &self.run.dag.tasks[task];
+        // The tasks of one layer often need the same ones: count those once.
+        let counted = self.counted.filter(|(other, _)| self.run.dag.tasks[*other].needs == def.needs);
+        let (_, upstream) = counted.unwrap_or_else(|| {
+            let mut upstream = Upstream::default();
+            def.needs.iter().for_each(|need| upstream.add(self.upstream[*need]));
+            (task, upstream)
+        });
+        self.counted = Some((task, upstream));
+        def.trigger_rule.judge(&upstream)
     }
 
     fn count(&self, task: usize, verdict: Verdict) -> Upstream {

@@ -14,6 +14,7 @@ pub mod problem;
 pub mod registry;
 pub mod retry;
 pub mod schedule;
+pub mod spec;
 pub mod state;
 mod suggest;
 pub mod task;

@@ -18,6 +18,7 @@ use crate::dag::Schedule;
 use chrono::{DateTime, TimeDelta, Utc};
 use chrono_tz::Tz;
 use next::Upcoming;
+pub(crate) use next::start_of_day;
 
 /// How far back the tick before an instant is looked for: 29 February comes at least once in eight years.
 const LOOK_BACK: TimeDelta = TimeDelta::days(366 * 9);

@@ -60,7 +60,7 @@ impl Cron {
             return Err(problem(0, format!("a cron expression has at most {LENGTH_MAX} characters"), None));
         }
         if let Some(offset) = text.find('@') {
-            return preset(text, offset);
+            return preset(text, text[..offset].chars().count());
         }
         let fields = split(text);
         if fields.len() != 5 {

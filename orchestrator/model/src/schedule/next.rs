@@ -193,7 +193,7 @@ fn gap_end(zone: Tz, time: NaiveDateTime) -> Option<(DateTime<Utc>, TimeDelta)> 
 }
 
 /// The first instant of a local date.
-pub(super) fn start_of_day(zone: Tz, date: NaiveDate) -> Option<DateTime<Utc>> {
+pub(crate) fn start_of_day(zone: Tz, date: NaiveDate) -> Option<DateTime<Utc>> {
     let midnight = date.and_hms_opt(0, 0, 0)?;
     match zone.from_local_datetime(&midnight) {
         MappedLocalTime::Single(start) => Some(start.to_utc()),

@@ -173,6 +173,7 @@ fn problems_of_expressions_name_the_place() {
         ("1,,2 * * * *", 2, "a number is missing"),
         ("0 22-2 * * *", 2, "runs backwards"),
         ("@often", 0, "no known schedule"),
+        ("éé@", 2, "no known schedule"),
         ("+5 * * * *", 0, "'+5' is no minute"),
         ("", 0, "has 0"),
         ("é * * * *", 0, "'é' is no minute"),

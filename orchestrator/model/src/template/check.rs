@@ -1,6 +1,6 @@
 //! What is wrong with a template, as far as it can be known before it runs: its syntax, and the names that it begins with.
 
-use super::{ENVIRONMENT, describe, is_template, single_expression};
+use super::{ENVIRONMENT, is_template, single_expression};
 use crate::suggest;
 use std::collections::BTreeSet;
 
@@ -61,7 +61,7 @@ pub fn check(text: &str, names: &Names) -> Vec<TemplateProblem> {
             Err(error) => {
                 let start = error.range().map_or(0, |range| range.start);
                 let offset = text.get(..start).map_or(0, |before| before.chars().count());
-                return vec![TemplateProblem { offset, message: describe(&error), hint: None }];
+                return vec![TemplateProblem { offset, message: syntax(&error), hint: None }];
             }
         },
     };
@@ -116,6 +116,10 @@ fn unknown(path: &str, names: &Names, text: &str) -> Option<TemplateProblem> {
             problem(format!("'{root}' has no '{field}'"), suggest::hint(field, fields.iter().copied()))
         }
     }
+}
+
+fn syntax(error: &minijinja::Error) -> String {
+    format!("no valid template: {}", error.detail().unwrap_or("syntax error"))
 }
 
 /// Where the word stands on its own, in characters.

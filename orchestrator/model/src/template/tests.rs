@@ -125,7 +125,7 @@ fn unknown_names_are_found_before_anything_runs() {
     assert_eq!(found("{{ item }}")[0].1, "'item' in a task without for_each");
     assert_eq!(found("{{ window.end }}")[0].1, "'window' in a dag without a window");
     let [(offset, message, _)] = &found("ab {{ run.id + }}")[..] else { panic!("one problem") };
-    assert!(message.contains("syntax error") && *offset >= 12, "{offset} {message}");
+    assert!(message.contains("no valid template") && *offset >= 12, "{offset} {message}");
 }
 
 proptest! {

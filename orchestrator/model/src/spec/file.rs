@@ -1,0 +1,277 @@
+//! The format of a dag file, as types that only document it: the JSON Schema for editors is made of them. The reader reads the same
+//! keys; a test compares the two.
+
+use crate::trigger_rule::TriggerRule;
+use schemars::JsonSchema;
+use serde_json::Value;
+use std::collections::BTreeMap;
+
+/// A dag: a named graph of tasks.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub struct DagFile {
+    /// The name of the dag, unique on this installation.
+    pub dag: String,
+    pub description: Option<String>,
+    pub tags: Option<OneOrMany>,
+    /// When the dag fires. Without it: only by hand.
+    pub schedule: Option<ScheduleField>,
+    /// The interval of data that a run is about. Templates name it window.start and window.end.
+    pub window: Option<WindowField>,
+    /// No tick before this date or instant runs: 2026-01-31 or 2026-01-31T06:00:00Z.
+    pub start: Option<String>,
+    /// What becomes of ticks that were missed. Default: latest.
+    pub catchup: Option<CatchupField>,
+    /// What becomes of a tick while max_active_runs runs are active. Default: queue.
+    pub overlap: Option<OverlapField>,
+    /// Runs of this dag at once. Default: 16.
+    #[schemars(range(min = 1, max = 100_000))]
+    pub max_active_runs: Option<u32>,
+    /// Tasks of one run at once; services do not count. Default: 16.
+    #[schemars(range(min = 1, max = 100_000))]
+    pub max_active_tasks: Option<u32>,
+    /// What a person can choose when starting a run. Templates name it params.<name>.
+    pub params: Option<BTreeMap<String, ParamField>>,
+    /// For all tasks that do not say otherwise.
+    pub defaults: Option<DefaultsField>,
+    /// Environment of all tasks.
+    pub env: Option<BTreeMap<String, EnvValue>>,
+    /// Paused when it is first seen.
+    pub paused: Option<bool>,
+    pub tasks: BTreeMap<String, TaskField>,
+}
+
+#[derive(JsonSchema)]
+#[schemars(untagged)]
+pub enum OneOrMany {
+    One(String),
+    Many(Vec<String>),
+}
+
+#[derive(JsonSchema)]
+#[schemars(untagged)]
+pub enum ScheduleField {
+    /// A cron expression such as "5 * * * *", or @hourly, @daily, @weekly, @monthly, @yearly, @once, manual.
+    Text(String),
+    Parts(ScheduleParts),
+}
+
+/// One of cron, every, at, once.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub struct ScheduleParts {
+    /// Minute, hour, day of the month, month, day of the week. Several expressions as a list.
+    pub cron: Option<OneOrMany>,
+    pub every: Option<DurationField>,
+    /// Instants such as 2026-01-31T06:00:00Z.
+    pub at: Option<OneOrMany>,
+    pub once: Option<bool>,
+    /// Of cron: an IANA name such as Europe/Zurich. Default: UTC.
+    pub timezone: Option<String>,
+}
+
+#[derive(JsonSchema)]
+#[schemars(untagged)]
+pub enum WindowField {
+    Word(WindowWord),
+    Parts(WindowParts),
+}
+
+#[derive(JsonSchema)]
+#[schemars(rename_all = "kebab-case")]
+pub enum WindowWord {
+    None,
+    /// The last full hour at the tick.
+    Hour,
+    /// The last full day at the tick, in the schedule's time zone.
+    Day,
+    /// From the previous tick to this one.
+    PreviousTick,
+}
+
+/// The last full interval of this length that ended lag before the tick.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub struct WindowParts {
+    pub every: DurationField,
+    pub lag: Option<DurationField>,
+}
+
+#[derive(JsonSchema)]
+#[schemars(untagged)]
+pub enum CatchupField {
+    Word(CatchupWord),
+    Parts(CatchupParts),
+}
+
+#[derive(JsonSchema)]
+#[schemars(rename_all = "kebab-case")]
+pub enum CatchupWord {
+    /// Missed ticks are skipped.
+    None,
+    /// The newest missed tick runs.
+    Latest,
+    /// All missed ticks since start run.
+    All,
+}
+
+/// The newest so many missed ticks run.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub struct CatchupParts {
+    #[schemars(range(max = 100_000))]
+    pub limit: u32,
+}
+
+#[derive(JsonSchema)]
+#[schemars(rename_all = "kebab-case")]
+pub enum OverlapField {
+    Queue,
+    Skip,
+    /// The active runs are cancelled.
+    Cancel,
+}
+
+#[derive(JsonSchema)]
+#[schemars(untagged)]
+pub enum ParamField {
+    Full(ParamParts),
+    /// The default alone.
+    Default(Value),
+}
+
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub struct ParamParts {
+    pub r#type: Option<ParamType>,
+    /// Without a default the param is required.
+    pub default: Option<Value>,
+    pub description: Option<String>,
+    /// The only values allowed.
+    pub r#enum: Option<Vec<Value>>,
+}
+
+#[derive(JsonSchema)]
+#[schemars(rename_all = "lowercase")]
+pub enum ParamType {
+    String,
+    Integer,
+    Number,
+    Boolean,
+    Array,
+    Object,
+}
+
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub struct DefaultsField {
+    pub retries: Option<RetriesField>,
+    pub timeout: Option<DurationField>,
+    pub priority: Option<i32>,
+    pub queue: Option<String>,
+}
+
+#[derive(JsonSchema)]
+#[schemars(untagged)]
+pub enum RetriesField {
+    /// The limit alone.
+    Limit(#[schemars(range(max = 1000))] u32),
+    Parts(RetriesParts),
+}
+
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub struct RetriesParts {
+    /// Retries after the first try. Default: 0.
+    #[schemars(range(max = 1000))]
+    pub limit: Option<u32>,
+    /// Before the first retry. Default: 10s.
+    pub delay: Option<DurationField>,
+    /// Each delay is so many times the one before. Default: 2.
+    #[schemars(range(min = 1, max = 100))]
+    pub backoff: Option<f64>,
+    /// Default: 5m.
+    pub max_delay: Option<DurationField>,
+}
+
+/// A duration such as 10s, 5m, 2h, 1d, 1h30m.
+#[derive(JsonSchema)]
+#[schemars(transparent)]
+pub struct DurationField(#[schemars(regex(pattern = r"^([0-9]+(ms|s|m|h|d|w) ?)+$"))] pub String);
+
+#[derive(JsonSchema)]
+#[schemars(untagged)]
+pub enum EnvValue {
+    Text(String),
+    Number(f64),
+    Boolean(bool),
+    Empty(()),
+}
+
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub struct TaskField {
+    /// The tasks that come before this one.
+    pub needs: Option<OneOrMany>,
+    /// The kind of task.
+    pub uses: String,
+    /// What the kind takes. Texts may be {{ templates }}.
+    pub with: Option<BTreeMap<String, Value>>,
+    /// The trigger rule. Default: all_success.
+    pub r#if: Option<TriggerRule>,
+    /// One instance for each item, which templates name item.
+    pub for_each: Option<Vec<Value>>,
+    pub retries: Option<RetriesField>,
+    /// The longest that one try may take.
+    pub timeout: Option<DurationField>,
+    /// Higher goes first. Default: 0.
+    pub priority: Option<i32>,
+    /// Only workers of this queue take it. Default: default.
+    pub queue: Option<String>,
+    pub env: Option<BTreeMap<String, EnvValue>>,
+    /// The task does not end by itself: what needs it waits until it is ready.
+    pub service: Option<ServiceField>,
+}
+
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub struct ServiceField {
+    pub restart: Option<RestartField>,
+    pub stop: Option<StopField>,
+    /// Not ready within this time counts as a failure. Default: 60s.
+    pub ready_timeout: Option<DurationField>,
+}
+
+#[derive(JsonSchema)]
+#[schemars(untagged)]
+pub enum RestartField {
+    Policy(RestartPolicy),
+    Parts(RestartParts),
+}
+
+#[derive(JsonSchema)]
+#[schemars(rename_all = "kebab-case")]
+pub enum RestartPolicy {
+    Always,
+    OnFailure,
+    Never,
+}
+
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub struct RestartParts {
+    /// Default: on-failure.
+    pub policy: Option<RestartPolicy>,
+    /// Restarts in a time before the service counts as failed. Default: 5 in 10m.
+    #[schemars(regex(pattern = r"^[0-9]+ in [0-9a-z ]+$"))]
+    pub budget: Option<String>,
+    /// Before the first restart; doubles each time. Default: 1s.
+    pub backoff: Option<DurationField>,
+}
+
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub struct StopField {
+    /// Time to finish after it was asked to stop. Default: 10s.
+    pub grace: Option<DurationField>,
+}
