@@ -71,7 +71,11 @@ impl Task for Check {
         let mut problems = with::problems::<With>(given);
         let chosen = ["tests", "sql", "reconcile"].iter().filter(|key| given.get(**key).is_some()).count();
         if chosen != 1 {
-            problems.push(with::problem("", "give one of `tests` (with `project`), `sql` and `reconcile`", None));
+            problems.push(with::problem(
+                "",
+                "give one of `tests` (with `project`), `sql` and `reconcile`",
+                None,
+            ));
         }
         let severity = given.get("severity").and_then(Value::as_str);
         if severity.is_some_and(|severity| !matches!(severity, "error" | "warn")) {
@@ -121,7 +125,12 @@ impl Check {
     }
 }
 
-async fn query_check(ctx: &TaskContext, with: &With, sql: &str, warehouse: &dyn Warehouse) -> Result<CheckResult, TaskError> {
+async fn query_check(
+    ctx: &TaskContext,
+    with: &With,
+    sql: &str,
+    warehouse: &dyn Warehouse,
+) -> Result<CheckResult, TaskError> {
     let rows = warehouse.query(sql, &[]).await.map_err(loaded::failed)?;
     let severity = if with.severity.as_deref() == Some("warn") { Severity::Warn } else { Severity::Error };
     Ok(CheckResult {
@@ -149,7 +158,10 @@ fn report(ctx: &TaskContext, results: Vec<CheckResult>) -> Result<Outcome, TaskE
     let mut failed = Vec::new();
     let total = results.len();
     for result in results {
-        let line = format!("{:?}: {} on {}: {} ({})", result.status, result.name, result.subject, result.value, result.bounds);
+        let line = format!(
+            "{:?}: {} on {}: {} ({})",
+            result.status, result.name, result.subject, result.value, result.bounds
+        );
         ctx.sink.log(Stream::System, line.to_lowercase());
         if result.status == CheckStatus::Fail {
             failed.push(format!("{} is {}, allowed {}", result.name, result.value, result.bounds));

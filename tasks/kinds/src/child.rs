@@ -77,7 +77,8 @@ pub async fn run(
             }
         }
     }
-    let status = child.wait().await.map_err(|error| TaskError::Retry(format!("waiting for the process: {error}")))?;
+    let status =
+        child.wait().await.map_err(|error| TaskError::Retry(format!("waiting for the process: {error}")))?;
     group.signal(Signal::SIGKILL);
     Ok(Ended { status, last_error, stopped })
 }
@@ -94,7 +95,9 @@ pub fn judge(ended: &Ended, name: &str) -> Result<bool, TaskError> {
         (Some(0), _) => Ok(true),
         (Some(SKIP), _) => Ok(false),
         (Some(code), _) => Err(TaskError::Retry(format!("{name} ended with exit status {code}{because}"))),
-        (None, Some(signal)) => Err(TaskError::Retry(format!("{name} was ended by signal {signal}{because}"))),
+        (None, Some(signal)) => {
+            Err(TaskError::Retry(format!("{name} was ended by signal {signal}{because}")))
+        }
         (None, None) => Err(TaskError::Retry(format!("{name} ended in an unknown way{because}"))),
     }
 }
@@ -122,10 +125,17 @@ fn surround(command: &mut Command, ctx: &TaskContext, env: &Env) {
         .env("STREAMIFY_TRY_NUMBER", ctx.try_number.to_string())
         .env("STREAMIFY_ATTEMPT_ID", ctx.attempt_id.to_string());
     if let Some(window) = ctx.window {
-        command.env("STREAMIFY_WINDOW_START", window.start.to_rfc3339()).env("STREAMIFY_WINDOW_END", window.end.to_rfc3339());
+        command
+            .env("STREAMIFY_WINDOW_START", window.start.to_rfc3339())
+            .env("STREAMIFY_WINDOW_END", window.end.to_rfc3339());
     }
     command.envs(&ctx.env);
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0).kill_on_drop(true);
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .process_group(0)
+        .kill_on_drop(true);
 }
 
 /// The kernel watches the *thread* that starts a child, so one thread that never ends starts them all.
@@ -152,7 +162,11 @@ async fn spawn(command: Command) -> Result<Child, TaskError> {
     child.map_err(|error| TaskError::Fail(format!("cannot start `{name}`: {error}")))
 }
 
-fn pump(source: Option<impl AsyncRead + Unpin + Send + 'static>, stream: Stream, lines: mpsc::Sender<(Stream, String)>) {
+fn pump(
+    source: Option<impl AsyncRead + Unpin + Send + 'static>,
+    stream: Stream,
+    lines: mpsc::Sender<(Stream, String)>,
+) {
     let Some(source) = source else { return };
     tokio::spawn(async move {
         let mut reader = BufReader::new(source);
@@ -167,7 +181,10 @@ fn pump(source: Option<impl AsyncRead + Unpin + Send + 'static>, stream: Stream,
 }
 
 /// Reads up to a newline or the limit; false at the end.
-async fn next_line(reader: &mut (impl AsyncBufReadExt + Unpin), buffer: &mut Vec<u8>) -> std::io::Result<bool> {
+async fn next_line(
+    reader: &mut (impl AsyncBufReadExt + Unpin),
+    buffer: &mut Vec<u8>,
+) -> std::io::Result<bool> {
     buffer.clear();
     loop {
         let chunk = reader.fill_buf().await?;

@@ -26,12 +26,18 @@ pub fn expand(nodes: &[&Node], shared: &Shared<'_>) -> Vec<ExpandedTask> {
             needs.push(upstream.clone());
             needs.extend(gates.of_model.contains_key(upstream.as_str()).then(|| format!("test_{upstream}")));
         }
-        let sources = node.sources.iter().map(|source| source_id(source)).filter(|id| gates.of_source.contains_key(id));
+        let sources =
+            node.sources.iter().map(|source| source_id(source)).filter(|id| gates.of_source.contains_key(id));
         needs.extend(sources.map(|id| format!("test_{id}")));
         let mut with = shared.with.clone();
         with.insert("project".to_string(), json!(shared.project));
         with.insert("node".to_string(), json!(node.id));
-        tasks.push(ExpandedTask { id: node.id.clone(), uses: "model".to_string(), with: Value::Object(with), needs });
+        tasks.push(ExpandedTask {
+            id: node.id.clone(),
+            uses: "model".to_string(),
+            with: Value::Object(with),
+            needs,
+        });
         if let Some(tests) = gates.of_model.get(node.id.as_str()) {
             let needs = needed_by(tests, &ancestors);
             tasks.push(check(shared, format!("test_{}", node.id), tests, needs));
@@ -56,7 +62,8 @@ impl<'a> Gates<'a> {
         let mut gates = Gates { of_source: BTreeMap::new(), of_model: BTreeMap::new(), alone: Vec::new() };
         for test in tests {
             let home = test.attached_to.as_deref().and_then(|id| ancestors.get_key_value(id));
-            let is_upstream = |id: &String, home: &(&&str, &BTreeSet<&str>)| id == home.0 || home.1.contains(id.as_str());
+            let is_upstream =
+                |id: &String, home: &(&&str, &BTreeSet<&str>)| id == home.0 || home.1.contains(id.as_str());
             match home {
                 Some(home) if test.depends_on.iter().all(|id| is_upstream(id, &home)) => {
                     let id = test.attached_to.as_deref().unwrap_or_default();
@@ -90,7 +97,11 @@ fn ancestors<'a>(models: &[&'a Node]) -> BTreeMap<&'a str, BTreeSet<&'a str>> {
 }
 
 fn needed_by(tests: &[&Node], ancestors: &BTreeMap<&str, BTreeSet<&str>>) -> Vec<String> {
-    let needs: BTreeSet<&String> = tests.iter().flat_map(|test| &test.depends_on).filter(|id| ancestors.contains_key(id.as_str())).collect();
+    let needs: BTreeSet<&String> = tests
+        .iter()
+        .flat_map(|test| &test.depends_on)
+        .filter(|id| ancestors.contains_key(id.as_str()))
+        .collect();
     needs.into_iter().cloned().collect()
 }
 

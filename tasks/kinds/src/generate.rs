@@ -77,8 +77,13 @@ impl Task for Generate {
     async fn run(&self, ctx: TaskContext) -> Result<Outcome, TaskError> {
         let with: With = with::read(&ctx.with)?;
         let mut command = child::command(&self.env.program);
-        command.arg("generate").args(["--status-lines", "--brokers", &self.env.brokers]).current_dir(&self.env.dags_dir);
-        let text = |value: &Option<Value>| value.as_ref().map(|value| value.as_str().map_or_else(|| value.to_string(), str::to_string));
+        command
+            .arg("generate")
+            .args(["--status-lines", "--brokers", &self.env.brokers])
+            .current_dir(&self.env.dags_dir);
+        let text = |value: &Option<Value>| {
+            value.as_ref().map(|value| value.as_str().map_or_else(|| value.to_string(), str::to_string))
+        };
         let options = [
             ("--config", with.config),
             ("--songs", with.songs),

@@ -47,8 +47,10 @@ impl Http {
 
     fn request(&self, with: With) -> Result<reqwest::RequestBuilder, TaskError> {
         let has_body = with.json.is_some() || with.body.is_some();
-        let name = with.method.unwrap_or_else(|| if has_body { "POST" } else { "GET" }.to_string()).to_uppercase();
-        let method = name.parse().map_err(|_| TaskError::Fail(format!("with.method: `{name}` is no HTTP method")))?;
+        let name =
+            with.method.unwrap_or_else(|| if has_body { "POST" } else { "GET" }.to_string()).to_uppercase();
+        let method =
+            name.parse().map_err(|_| TaskError::Fail(format!("with.method: `{name}` is no HTTP method")))?;
         let mut request = self.env.http.request(method, &with.url);
         for (name, value) in &with.headers {
             request = request.header(name, value);
@@ -80,7 +82,11 @@ impl Task for Http {
         let mut problems = with::problems::<With>(given);
         let method = given.get("method").filter(|value| !with::has_template(value)).and_then(Value::as_str);
         if let Some(method) = method.filter(|method| !METHODS.contains(&method.to_uppercase().as_str())) {
-            problems.push(with::problem("method", format!("`{method}` is no HTTP method"), Some(METHODS.join(", "))));
+            problems.push(with::problem(
+                "method",
+                format!("`{method}` is no HTTP method"),
+                Some(METHODS.join(", ")),
+            ));
         }
         if given.get("json").is_some() && given.get("body").is_some() {
             problems.push(with::problem("body", "`json` and `body` exclude each other", None));
@@ -98,9 +104,12 @@ impl Task for Http {
             sent = request.send() => sent,
             () = ctx.cancel.cancelled() => return Err(TaskError::Cancelled),
         };
-        let response = sent.map_err(|error| TaskError::Retry(format!("{shown}: {}", chain(&error.without_url()))))?;
+        let response =
+            sent.map_err(|error| TaskError::Retry(format!("{shown}: {}", chain(&error.without_url()))))?;
         let status = response.status();
-        let body = read_body(response).await.map_err(|error| TaskError::Retry(format!("{shown}: reading the answer: {error}")))?;
+        let body = read_body(response)
+            .await
+            .map_err(|error| TaskError::Retry(format!("{shown}: reading the answer: {error}")))?;
         ctx.sink.log(Stream::System, format!("{shown} answered {status}"));
         let code = status.as_u16();
         let is_fine = if expected.is_empty() { status.is_success() } else { expected.contains(&code) };

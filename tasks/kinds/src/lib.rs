@@ -24,7 +24,7 @@ mod with;
 
 pub use env::{Env, WarehouseAccess};
 pub use load::TopicColumns;
-pub use orphans::{end_orphans, NODE_VARIABLE};
+pub use orphans::{NODE_VARIABLE, end_orphans};
 
 use model::{Registry, Task};
 use std::sync::Arc;

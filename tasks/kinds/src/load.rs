@@ -89,10 +89,18 @@ impl Task for Load {
             problems.push(with::problem("", "give either `event` or `csv`", None));
         }
         if has("event") && !has("schemas") {
-            problems.push(with::problem("event", "`schemas` is missing", Some("schemas: streamify/schemas".to_string())));
+            problems.push(with::problem(
+                "event",
+                "`schemas` is missing",
+                Some("schemas: streamify/schemas".to_string()),
+            ));
         }
         if has("csv") && !has("columns") {
-            problems.push(with::problem("csv", "`columns` is missing", Some("columns: { id: int, name: string }".to_string())));
+            problems.push(with::problem(
+                "csv",
+                "`columns` is missing",
+                Some("columns: { id: int, name: string }".to_string()),
+            ));
         }
         problems
     }
@@ -115,8 +123,16 @@ impl Task for Load {
 }
 
 impl Load {
-    async fn load_hours(&self, ctx: &TaskContext, with: &With, topic: &str, warehouse: &dyn Warehouse) -> Result<Outcome, TaskError> {
-        let window = ctx.window.ok_or_else(|| TaskError::Fail("the dag has no `window`, so no hours to load".to_string()))?;
+    async fn load_hours(
+        &self,
+        ctx: &TaskContext,
+        with: &With,
+        topic: &str,
+        warehouse: &dyn Warehouse,
+    ) -> Result<Outcome, TaskError> {
+        let window = ctx
+            .window
+            .ok_or_else(|| TaskError::Fail("the dag has no `window`, so no hours to load".to_string()))?;
         let columns = self.columns(with, topic)?;
         let mut hours = self.window_hours(topic, window).await?;
         let late = self.late_hours(topic, window, warehouse).await?;
@@ -124,16 +140,26 @@ impl Load {
         hours.extend(late);
         let (mut rows, mut replaced) = (0, 0);
         for manifest in &hours {
-            let result = warehouse.load_hour(&self.hour_load(with, topic, manifest, columns.clone())).await.map_err(loaded::failed)?;
+            let result = warehouse
+                .load_hour(&self.hour_load(with, topic, manifest, columns.clone()))
+                .await
+                .map_err(loaded::failed)?;
             let why = if late_starts.contains(&manifest.hour) { ", late files" } else { "" };
             ctx.sink.log(
                 Stream::System,
-                format!("{topic} {}: {} rows from {} files{why}", manifest.hour.format("%F %R"), result.rows, manifest.files.len()),
+                format!(
+                    "{topic} {}: {} rows from {} files{why}",
+                    manifest.hour.format("%F %R"),
+                    result.rows,
+                    manifest.files.len()
+                ),
             );
             rows += result.rows;
             replaced += result.replaced;
         }
-        Ok(Outcome::Done { outputs: json!({ "hours": hours.len(), "rows": rows, "replaced": replaced, "late_hours": late_starts }) })
+        Ok(Outcome::Done {
+            outputs: json!({ "hours": hours.len(), "rows": rows, "replaced": replaced, "late_hours": late_starts }),
+        })
     }
 
     /// Every hour of the window, those without files too.
@@ -148,7 +174,12 @@ impl Load {
     }
 
     /// Hours before the window that were loaded from other files than the log names now.
-    async fn late_hours(&self, topic: &str, window: Window, warehouse: &dyn Warehouse) -> Result<Vec<HourManifest>, TaskError> {
+    async fn late_hours(
+        &self,
+        topic: &str,
+        window: Window,
+        warehouse: &dyn Warehouse,
+    ) -> Result<Vec<HourManifest>, TaskError> {
         let since = window.start - TimeDelta::days(LATE_DAYS);
         let known = loaded::digests(warehouse, topic, since, window.start).await?;
         if known.is_empty() {
@@ -156,10 +187,19 @@ impl Load {
         }
         let earlier = Window { start: since, end: window.start };
         let manifests = self.env.lake.hours(topic, &earlier).await.map_err(lake_failed)?;
-        Ok(manifests.into_iter().filter(|manifest| known.get(&manifest.hour).is_some_and(|digest| *digest != manifest.digest)).collect())
+        Ok(manifests
+            .into_iter()
+            .filter(|manifest| known.get(&manifest.hour).is_some_and(|digest| *digest != manifest.digest))
+            .collect())
     }
 
-    fn hour_load(&self, with: &With, topic: &str, manifest: &HourManifest, columns: Vec<LoadColumn>) -> HourLoad {
+    fn hour_load(
+        &self,
+        with: &With,
+        topic: &str,
+        manifest: &HourManifest,
+        columns: Vec<LoadColumn>,
+    ) -> HourLoad {
         HourLoad {
             table: with.into.clone(),
             topic: topic.to_string(),
@@ -172,23 +212,38 @@ impl Load {
     }
 
     fn columns(&self, with: &With, topic: &str) -> Result<Vec<LoadColumn>, TaskError> {
-        let folder = with.schemas.as_ref().ok_or_else(|| TaskError::Fail("with.schemas is missing".to_string()))?;
-        let declared = (self.env.topic_columns)(&self.env.dags_dir.join(folder), topic).map_err(TaskError::Fail)?;
+        let folder =
+            with.schemas.as_ref().ok_or_else(|| TaskError::Fail("with.schemas is missing".to_string()))?;
+        let declared =
+            (self.env.topic_columns)(&self.env.dags_dir.join(folder), topic).map_err(TaskError::Fail)?;
         let own = declared.into_iter().map(|(name, kind)| {
             let default = with.defaults.get(&name).or_else(|| with.type_defaults.get(type_name(kind)));
             LoadColumn { default: default.map(loaded::bound), name, kind }
         });
-        let added = LAKE_COLUMNS.iter().map(|(name, kind)| LoadColumn { name: (*name).to_string(), kind: *kind, default: None });
+        let added = LAKE_COLUMNS.iter().map(|(name, kind)| LoadColumn {
+            name: (*name).to_string(),
+            kind: *kind,
+            default: None,
+        });
         Ok(own.chain(added).collect())
     }
 
-    async fn load_csv(&self, ctx: &TaskContext, with: &With, csv: &str, warehouse: &dyn Warehouse) -> Result<Outcome, TaskError> {
+    async fn load_csv(
+        &self,
+        ctx: &TaskContext,
+        with: &With,
+        csv: &str,
+        warehouse: &dyn Warehouse,
+    ) -> Result<Outcome, TaskError> {
         let columns = with
             .columns
             .iter()
             .map(|(name, kind)| {
-                let kind = serde_json::from_value(kind.clone())
-                    .map_err(|_| TaskError::Fail(format!("with.columns.{name}: {kind} is no type; int, double, string, boolean, timestamp")))?;
+                let kind = serde_json::from_value(kind.clone()).map_err(|_| {
+                    TaskError::Fail(format!(
+                        "with.columns.{name}: {kind} is no type; int, double, string, boolean, timestamp"
+                    ))
+                })?;
                 Ok(LoadColumn { name: name.clone(), kind, default: None })
             })
             .collect::<Result<Vec<_>, TaskError>>()?;

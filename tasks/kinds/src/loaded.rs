@@ -16,7 +16,11 @@ pub fn warehouse(env: &Env) -> Result<Arc<dyn Warehouse>, TaskError> {
 }
 
 pub fn failed(error: warehouse::Error) -> TaskError {
-    if error.is_retryable() { TaskError::Retry(error.to_string()) } else { TaskError::Fail(error.to_string()) }
+    if error.is_retryable() {
+        TaskError::Retry(error.to_string())
+    } else {
+        TaskError::Fail(error.to_string())
+    }
 }
 
 pub fn bound(value: &Value) -> warehouse::Value {

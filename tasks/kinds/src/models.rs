@@ -77,7 +77,11 @@ impl Task for Models {
     fn check(&self, given: &Value, _dag_dir: &Path) -> Vec<WithProblem> {
         let mut problems = with::problems::<ModelsWith>(given);
         if given.get("project").is_some_and(with::has_template) {
-            problems.push(with::problem("project", "the project must be known when the file is loaded: no template here", None));
+            problems.push(with::problem(
+                "project",
+                "the project must be known when the file is loaded: no template here",
+                None,
+            ));
         }
         problems.extend(project::problems(&self.env, given));
         problems
@@ -87,9 +91,9 @@ impl Task for Models {
         let folder = given.get("project").and_then(Value::as_str).unwrap_or_default();
         let project = project::load(&self.env, folder).map_err(|_| project::problems(&self.env, given))?;
         let chosen = match given.get("select").and_then(Value::as_str) {
-            Some(selector) => {
-                project.select(selector).map_err(|error| vec![with::problem("select", error.to_string(), None)])?
-            }
+            Some(selector) => project
+                .select(selector)
+                .map_err(|error| vec![with::problem("select", error.to_string(), None)])?,
             None => project.nodes().iter().collect(),
         };
         let handed: Map<String, Value> = given
@@ -103,7 +107,9 @@ impl Task for Models {
     }
 
     async fn run(&self, _ctx: TaskContext) -> Result<Outcome, TaskError> {
-        Err(TaskError::Fail("`models` stands for the tasks of its project and does not run itself".to_string()))
+        Err(TaskError::Fail(
+            "`models` stands for the tasks of its project and does not run itself".to_string(),
+        ))
     }
 }
 
@@ -161,5 +167,9 @@ impl Task for Model {
 }
 
 pub fn failed(error: transform::Error) -> TaskError {
-    if error.is_retryable() { TaskError::Retry(error.to_string()) } else { TaskError::Fail(error.to_string()) }
+    if error.is_retryable() {
+        TaskError::Retry(error.to_string())
+    } else {
+        TaskError::Fail(error.to_string())
+    }
 }

@@ -52,16 +52,23 @@ impl Task for Process {
     fn check(&self, given: &Value, _dag_dir: &Path) -> Vec<WithProblem> {
         let mut problems = with::problems::<With>(given);
         if given.get("command").and_then(Value::as_array).is_some_and(Vec::is_empty) {
-            problems.push(with::problem("command", "no program named", Some("command: [echo, hello]".to_string())));
+            problems.push(with::problem(
+                "command",
+                "no program named",
+                Some("command: [echo, hello]".to_string()),
+            ));
         }
         problems
     }
 
     async fn run(&self, ctx: TaskContext) -> Result<Outcome, TaskError> {
         let with: With = with::read(&ctx.with)?;
-        let (program, arguments) =
-            with.command.split_first().ok_or_else(|| TaskError::Fail("with.command names no program".to_string()))?;
-        let outputs = std::env::temp_dir().join(format!("streamify-outputs-{}-{}", self.env.node, ctx.attempt_id));
+        let (program, arguments) = with
+            .command
+            .split_first()
+            .ok_or_else(|| TaskError::Fail("with.command names no program".to_string()))?;
+        let outputs =
+            std::env::temp_dir().join(format!("streamify-outputs-{}-{}", self.env.node, ctx.attempt_id));
         let mut command = child::command(Path::new(program));
         command
             .args(arguments)
@@ -93,10 +100,14 @@ impl Process {
 fn read_outputs(path: &Path) -> Result<Value, TaskError> {
     let Ok(meta) = std::fs::metadata(path) else { return Ok(Value::Null) };
     if meta.len() > OUTPUTS_BYTES_MAX {
-        return Err(TaskError::Fail(format!("outputs of {} bytes; at most {OUTPUTS_BYTES_MAX} are kept", meta.len())));
+        return Err(TaskError::Fail(format!(
+            "outputs of {} bytes; at most {OUTPUTS_BYTES_MAX} are kept",
+            meta.len()
+        )));
     }
-    let text = std::fs::read(path).map_err(|error| TaskError::Fail(format!("cannot read the outputs: {error}")))?;
-    serde_json::from_slice::<serde_json::Map<String, Value>>(&text)
-        .map(Value::Object)
-        .map_err(|error| TaskError::Fail(format!("what was written to $STREAMIFY_OUTPUTS is no JSON object: {error}")))
+    let text =
+        std::fs::read(path).map_err(|error| TaskError::Fail(format!("cannot read the outputs: {error}")))?;
+    serde_json::from_slice::<serde_json::Map<String, Value>>(&text).map(Value::Object).map_err(|error| {
+        TaskError::Fail(format!("what was written to $STREAMIFY_OUTPUTS is no JSON object: {error}"))
+    })
 }

@@ -28,7 +28,10 @@ pub async fn load_to_run(env: &Env, folder: &str) -> Result<Project, TaskError> 
 
 /// For a check of the DAG file: the project's own problems, each named with its file and line.
 pub fn problems(env: &Env, given: &Value) -> Vec<WithProblem> {
-    let Some(folder) = given.get("project").and_then(Value::as_str).filter(|text| !text.contains("{{")) else { return Vec::new() };
+    let Some(folder) = given.get("project").and_then(Value::as_str).filter(|text| !text.contains("{{"))
+    else {
+        return Vec::new();
+    };
     if !env.dags_dir.join(folder).is_dir() {
         let hint = format!("paths start at {}", env.dags_dir.display());
         return vec![with::problem("project", format!("there is no folder {folder}"), Some(hint))];
@@ -42,5 +45,9 @@ pub fn problems(env: &Env, given: &Value) -> Vec<WithProblem> {
 fn told(env: &Env, problem: &Problem) -> WithProblem {
     let file = Path::new(&problem.file);
     let file = file.strip_prefix(&env.dags_dir).unwrap_or(file);
-    with::problem("project", format!("{}:{}: {}", file.display(), problem.line, problem.message), problem.hint.clone())
+    with::problem(
+        "project",
+        format!("{}:{}: {}", file.display(), problem.line, problem.message),
+        problem.hint.clone(),
+    )
 }

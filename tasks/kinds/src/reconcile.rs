@@ -15,14 +15,17 @@ pub async fn check(
     topics: &BTreeMap<String, String>,
     warehouse: &dyn Warehouse,
 ) -> Result<Vec<CheckResult>, TaskError> {
-    let window = ctx.window.ok_or_else(|| TaskError::Fail("the dag has no `window`, so no hours to compare".to_string()))?;
+    let window = ctx
+        .window
+        .ok_or_else(|| TaskError::Fail("the dag has no `window`, so no hours to compare".to_string()))?;
     let mut results = Vec::new();
     for (topic, model) in topics {
         let mut wrong = Vec::new();
         let mut hour = window.start.duration_trunc(TimeDelta::hours(1)).unwrap_or(window.start);
         let mut hours = 0;
         while hour < window.end {
-            let lake = env.lake.hour(topic, hour).await.map_err(|error| TaskError::Retry(error.to_string()))?.rows;
+            let lake =
+                env.lake.hour(topic, hour).await.map_err(|error| TaskError::Retry(error.to_string()))?.rows;
             let staging = count(warehouse, "staging", topic, hour).await?;
             let built = count(warehouse, "prod", model, hour).await?;
             if lake != staging || staging != built {
@@ -51,7 +54,11 @@ async fn count(
     table: &str,
     hour: chrono::DateTime<chrono::Utc>,
 ) -> Result<u64, TaskError> {
-    let sql = format!("select count(*) as n from {}.{} where hour = $1", quote_identifier(schema), quote_identifier(table));
+    let sql = format!(
+        "select count(*) as n from {}.{} where hour = $1",
+        quote_identifier(schema),
+        quote_identifier(table)
+    );
     let rows = warehouse.query(&sql, &[hour.into()]).await.map_err(loaded::failed)?;
     Ok(rows.get(0, "n").and_then(Value::as_u64).unwrap_or(0))
 }

@@ -19,7 +19,12 @@ struct StatusLine {
 }
 
 /// Runs a service of ours to its end. Its last status becomes the outputs.
-pub async fn run(command: Command, ctx: &TaskContext, env: &Arc<Env>, name: &str) -> Result<Outcome, TaskError> {
+pub async fn run(
+    command: Command,
+    ctx: &TaskContext,
+    env: &Arc<Env>,
+    name: &str,
+) -> Result<Outcome, TaskError> {
     let sink = ctx.sink.clone();
     let mut last = Value::Null;
     let ended = child::run(command, ctx, env, |stream, line| match parse(stream, &line) {
@@ -38,5 +43,7 @@ pub async fn run(command: Command, ctx: &TaskContext, env: &Arc<Env>, name: &str
 }
 
 fn parse(stream: Stream, line: &str) -> Option<StatusLine> {
-    (stream == Stream::Stdout && line.starts_with("{\"status\":")).then(|| serde_json::from_str(line).ok()).flatten()
+    (stream == Stream::Stdout && line.starts_with("{\"status\":"))
+        .then(|| serde_json::from_str(line).ok())
+        .flatten()
 }

@@ -73,7 +73,8 @@ impl Task for Sql {
         let mut texts = with.statements;
         if let Some(file) = with.file {
             let path = self.env.dags_dir.join(file);
-            let text = std::fs::read_to_string(&path).map_err(|error| TaskError::Fail(format!("{}: {error}", path.display())))?;
+            let text = std::fs::read_to_string(&path)
+                .map_err(|error| TaskError::Fail(format!("{}: {error}", path.display())))?;
             texts.push(text);
         }
         let params: Vec<warehouse::Value> = with.params.iter().map(loaded::bound).collect();

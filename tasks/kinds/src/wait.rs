@@ -44,8 +44,10 @@ impl Watermark {
     async fn slowest(&self, assets: &[String]) -> Result<(String, Option<DateTime<Utc>>), TaskError> {
         let mut slowest: Option<(String, Option<DateTime<Utc>>)> = None;
         for asset in assets {
-            let topic = asset.strip_prefix(ASSET_PREFIX).ok_or_else(|| TaskError::Fail(unknown_asset(asset)))?;
-            let at = self.env.lake.watermark(topic).await.map_err(|error| TaskError::Retry(error.to_string()))?;
+            let topic =
+                asset.strip_prefix(ASSET_PREFIX).ok_or_else(|| TaskError::Fail(unknown_asset(asset)))?;
+            let at =
+                self.env.lake.watermark(topic).await.map_err(|error| TaskError::Retry(error.to_string()))?;
             if slowest.as_ref().is_none_or(|(_, lowest)| at < *lowest) {
                 slowest = Some((topic.to_string(), at));
             }
@@ -70,7 +72,8 @@ impl Task for Watermark {
 
     fn check(&self, given: &Value, _dag_dir: &Path) -> Vec<WithProblem> {
         let mut problems = with::problems::<With>(given);
-        let assets = given.get("assets").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str);
+        let assets =
+            given.get("assets").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str);
         let wrong = assets.filter(|asset| !asset.contains("{{") && !asset.starts_with(ASSET_PREFIX));
         problems.extend(wrong.map(|asset| with::problem("assets", unknown_asset(asset), None)));
         problems
@@ -80,11 +83,17 @@ impl Task for Watermark {
         let with: With = with::read(&ctx.with)?;
         let (topic, reached) = self.slowest(&with.assets).await?;
         if let Some(reached) = reached.filter(|reached| *reached >= with.at) {
-            ctx.sink.log(Stream::System, format!("complete up to {} ({topic} is the slowest)", reached.to_rfc3339()));
+            ctx.sink.log(
+                Stream::System,
+                format!("complete up to {} ({topic} is the slowest)", reached.to_rfc3339()),
+            );
             return Ok(Outcome::Done { outputs: json!({ "watermark": reached }) });
         }
         let waited = (self.env.clock.now() - ctx.first_started_at).to_std().unwrap_or_default();
-        let state = reached.map_or_else(|| "has no watermark yet".to_string(), |at| format!("is complete up to {}", at.to_rfc3339()));
+        let state = reached.map_or_else(
+            || "has no watermark yet".to_string(),
+            |at| format!("is complete up to {}", at.to_rfc3339()),
+        );
         if let Some(limit) = with.timeout.map(|value| with::duration("timeout", &value)).transpose()?
             && waited >= limit
         {
@@ -95,9 +104,11 @@ impl Task for Watermark {
             )));
         }
         if waited < POKE_DEFAULT {
-            ctx.sink.log(Stream::System, format!("lake/{topic} {state}; waiting for {}", with.at.to_rfc3339()));
+            ctx.sink
+                .log(Stream::System, format!("lake/{topic} {state}; waiting for {}", with.at.to_rfc3339()));
         }
-        let again_in = with.poke.map(|value| with::duration("poke", &value)).transpose()?.unwrap_or(POKE_DEFAULT);
+        let again_in =
+            with.poke.map(|value| with::duration("poke", &value)).transpose()?.unwrap_or(POKE_DEFAULT);
         Ok(Outcome::Poke { again_in })
     }
 }

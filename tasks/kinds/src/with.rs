@@ -33,7 +33,8 @@ pub fn problems<T: JsonSchema>(with: &Value) -> Vec<WithProblem> {
             Some(expected) => wrong_type(key, expected, value),
         })
         .collect();
-    let required = schema.get("required").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str);
+    let required =
+        schema.get("required").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str);
     found.extend(required.filter(|key| !given.contains_key(*key)).map(|key| missing(key, known)));
     found
 }
