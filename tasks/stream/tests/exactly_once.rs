@@ -92,10 +92,13 @@ async fn rival_writers_of_one_partition_fence_each_other_and_the_lake_stays_exac
             job.committed(&ends).await;
         }
     }
+    let mut rows = 0;
     for job in jobs {
-        job.stop().await;
+        rows += job.stop().await.topics[TOPIC].rows;
     }
-    house.exact(&ends).await;
+    let content = house.exact(&ends).await;
+    let found: usize = content.offsets.values().map(Vec::len).sum();
+    assert_eq!(rows, found as u64, "each row was committed by one of them");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -120,6 +123,25 @@ async fn partitions_change_hands_with_what_is_buffered_written_first() {
     second.consumed(&ends).await;
     second.stop().await;
     house.exact(&ends).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broker_that_restarts_is_waited_for() {
+    let mut house = House::new(1).await;
+    let mut end = send_mixed(&house, 0, 5).await;
+    let mut job = house.start(house.options());
+    job.consumed(&[end]).await;
+    house.stop_broker().await;
+    let status = job.until("degraded", |status| status.state == State::Degraded).await;
+    assert!(status.error.unwrap().contains(&house.brokers), "the broker is named");
+    house.advance(TimeDelta::minutes(3));
+    job.committed(&[end]).await;
+    house.start_broker().await;
+    end += send_mixed(&house, 0, 5).await;
+    job.until("well again", |status| status.state == State::Running).await;
+    job.consumed(&[end]).await;
+    job.stop().await;
+    house.exact(&[end]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

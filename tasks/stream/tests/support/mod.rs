@@ -31,8 +31,8 @@ pub fn event(time: &str) -> String {
 }
 
 pub struct House {
-    _broker: Broker,
-    _folders: [tempfile::TempDir; 2],
+    broker: Option<Broker>,
+    folders: [tempfile::TempDir; 2],
     pub brokers: String,
     pub lake_url: String,
     pub producer: FutureProducer,
@@ -48,9 +48,20 @@ impl House {
         let producer = client(&brokers).set("linger.ms", "1").create().unwrap();
         let lake_url = folders[1].path().to_str().unwrap().to_owned();
         let now = Arc::new(Mutex::new(at("2027-01-01T12:00:00Z")));
-        let house = Self { _broker: broker, _folders: folders, brokers, lake_url, producer, now };
+        let house = Self { broker: Some(broker), folders, brokers, lake_url, producer, now };
         house.create_topic(TOPIC, partitions).await;
         house
+    }
+
+    pub async fn stop_broker(&mut self) {
+        self.broker.take().unwrap().shutdown().await;
+    }
+
+    /// On the same port and folder as before.
+    pub async fn start_broker(&mut self) {
+        let mut config = BrokerConfig::new(self.folders[0].path());
+        config.listen = self.brokers.parse().unwrap();
+        self.broker = Some(Broker::start(config).await.unwrap());
     }
 
     pub fn admin(&self) -> AdminClient<DefaultClientContext> {
