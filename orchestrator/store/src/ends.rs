@@ -3,7 +3,7 @@
 use crate::rows::{clean, no_outputs};
 use crate::snapshot::{Instance, Live, LockedRun};
 use crate::{Error, Result};
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, SubsecRound, Utc};
 use model::dag::TaskDef;
 use model::ending::{self, Ending, History, Next};
 use serde_json::Value;
@@ -227,7 +227,8 @@ impl Instance {
             Ending::Done | Ending::Skipped | Ending::Poke { .. } | Ending::Cancelled => {}
         }
         self.state = next.state;
-        self.next_at = if next.state.is_final() { None } else { Some(next.next_at.unwrap_or(now)) };
+        // As Postgres keeps it, so that what is answered now is what will be read later.
+        self.next_at = (!next.state.is_final()).then(|| next.next_at.unwrap_or(now).trunc_subsecs(6));
         self.live = None::<Live>;
     }
 }

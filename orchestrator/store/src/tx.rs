@@ -59,3 +59,43 @@ pub(crate) async fn ring(conn: &mut PgConnection, payload: &str) -> Result<()> {
     sqlx::query("select pg_notify('streamify', $1)").bind(payload).execute(conn).await?;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::cell::Cell;
+
+    /// What Postgres itself answers, with the code as given.
+    async fn refused_with(store: &Store, code: &str, times: u32) -> (u32, Result<()>) {
+        let bodies = Cell::new(0);
+        let done = in_tx("test", || async {
+            bodies.set(bodies.get() + 1);
+            let mut tx = store.begin().await?;
+            if bodies.get() <= times {
+                sqlx::raw_sql(sqlx::AssertSqlSafe(format!(
+                    "do $$ begin raise exception 'refused' using errcode = '{code}'; end $$"
+                )))
+                .execute(&mut *tx)
+                .await?;
+            }
+            tx.commit().await?;
+            Ok(())
+        })
+        .await;
+        (bodies.get(), done)
+    }
+
+    #[tokio::test]
+    async fn conflicts_of_order_are_repeated_a_bounded_number_of_times_and_nothing_else_is() {
+        let database = testkit::Database::fresh().await;
+        let store = Store::connect(database.url(), 2).await.unwrap();
+        for code in ["40001", "40P01"] {
+            let (bodies, done) = refused_with(&store, code, 2).await;
+            assert!(done.is_ok() && bodies == 3, "{code}: {bodies} {done:?}");
+        }
+        let (bodies, done) = refused_with(&store, "40001", u32::MAX).await;
+        assert!(done.is_err() && bodies == REPEATS_MAX + 1);
+        let (bodies, done) = refused_with(&store, "23505", u32::MAX).await;
+        assert!(done.is_err() && bodies == 1);
+    }
+}

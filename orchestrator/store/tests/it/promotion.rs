@@ -1,0 +1,141 @@
+//! Queued runs start in order, within their limit, whatever the number of nodes.
+
+use crate::support::{World, at, dag, now, task, wide, world};
+use model::dag::Overlap;
+use model::{Dag, Ending};
+use store::runs::{NewRun, RunType};
+use store::ticks::TickDecision;
+
+/// Scheduled runs with their ticks, one a second, from `at(1)`.
+async fn ticks(world: &World, dag: &Dag, seconds: std::ops::RangeInclusive<i64>) -> Vec<i64> {
+    let mut ticks = Vec::new();
+    for second in seconds {
+        let run = world.new_run(dag, &format!("tick-{second}")).await;
+        let run = NewRun { run_type: RunType::Scheduled, run_after: at(second), ..run };
+        ticks.push((at(second), TickDecision::Ran(run)));
+    }
+    world.store.record_ticks(&dag.id, &ticks, now()).await.expect("records")
+}
+
+async fn all_states(world: &World) -> Vec<String> {
+    sqlx::query_scalar("select run_id || '=' || state from runs order by id")
+        .fetch_all(&world.pool)
+        .await
+        .expect("reads")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn four_promoters_never_exceed_the_limit_and_keep_the_order() {
+    let world = world().await;
+    let dag = Dag { max_active_runs: 1, ..wide("d", 1) };
+    let runs = ticks(&world, &dag, 1..=50).await;
+    let mut started = Vec::new();
+    while started.len() < 50 {
+        let promoters: Vec<_> = (0..4)
+            .map(|_| {
+                let store = world.store.clone();
+                tokio::spawn(async move { store.promote(at(100), 10, None).await.unwrap() })
+            })
+            .collect();
+        for promoter in promoters {
+            started.extend(promoter.await.unwrap().into_iter().map(|(run, _)| run));
+        }
+        assert_eq!(world.count("select count(*) from runs where state = 'running'").await, 1);
+        let attempt = world.claim_one().await;
+        world.end(&attempt, Ending::Done, at(100)).await;
+    }
+    assert_eq!(started, runs, "each once, the oldest first");
+    world.assert_invariants().await;
+}
+
+#[tokio::test]
+async fn a_dag_with_thousands_of_runs_does_not_hold_up_another() {
+    let world = world().await;
+    let busy = Dag { max_active_runs: 1000, ..wide("busy", 1) };
+    ticks(&world, &busy, 1..=40).await;
+    let late = world.trigger(&wide("calm", 1), "r").await;
+    let promoted = world.store.promote(at(100), 10, None).await.unwrap();
+    assert!(promoted.len() <= 10 && promoted.iter().any(|(run, _)| *run == late), "{promoted:?}");
+}
+
+#[tokio::test]
+async fn backfills_and_other_runs_take_turns() {
+    let world = world().await;
+    let dag = Dag { max_active_runs: 1, ..wide("d", 1) };
+    for name in ["b1", "b2", "b3"] {
+        let run = world.new_run(&dag, name).await;
+        world.store.trigger(NewRun { run_type: RunType::Backfill, ..run }, now()).await.unwrap();
+    }
+    ticks(&world, &dag, 1..=3).await;
+    let mut order = Vec::new();
+    for _ in 0..6 {
+        let promoted = world.store.promote(at(10), 10, None).await.unwrap();
+        assert_eq!(promoted.len(), 1);
+        let attempt = world.claim_one().await;
+        order.push(attempt.run_id.clone());
+        world.end(&attempt, Ending::Done, at(10)).await;
+    }
+    assert_eq!(order, ["b1", "tick-1", "b2", "tick-2", "b3", "tick-3"]);
+}
+
+#[tokio::test]
+async fn overlap_skip_drops_a_tick_that_finds_no_place_but_not_what_a_person_asked_for() {
+    let world = world().await;
+    let dag = Dag { max_active_runs: 1, overlap: Overlap::Skip, ..wide("d", 1) };
+    ticks(&world, &dag, 1..=3).await;
+    world.store.promote(at(1), 10, None).await.unwrap();
+    let by_hand = world.new_run(&dag, "by-hand").await;
+    world.store.trigger(by_hand, at(1)).await.unwrap();
+    world.store.promote(at(2), 10, None).await.unwrap();
+    assert_eq!(
+        all_states(&world).await,
+        ["tick-1=running", "tick-2=cancelled", "tick-3=queued", "by-hand=queued"],
+        "tick-3 has not come yet"
+    );
+    let ledger = world.store.ticks("d", None, 10).await.unwrap();
+    let decisions: Vec<&str> = ledger.iter().map(|tick| tick.decision.as_str()).collect();
+    assert_eq!(decisions, ["ran", "skipped", "ran"]);
+    assert!(ledger[1].reason.as_deref().unwrap().contains("overlap: skip"));
+}
+
+#[tokio::test]
+async fn overlap_cancel_makes_room_for_the_newest() {
+    let world = world().await;
+    let dag = Dag { max_active_runs: 1, overlap: Overlap::Cancel, ..wide("d", 1) };
+    let runs = ticks(&world, &dag, 1..=3).await;
+    world.store.promote(at(1), 10, None).await.unwrap();
+    let attempt = world.claim_one().await;
+    assert!(world.store.promote(at(3), 10, None).await.unwrap().is_empty());
+    assert_eq!(all_states(&world).await, ["tick-1=running", "tick-2=cancelled", "tick-3=queued"]);
+    world.store.advance(runs[0], at(3), None).await.unwrap();
+    world.end(&attempt, Ending::Cancelled, at(4)).await;
+    world.store.promote(at(4), 10, None).await.unwrap();
+    assert_eq!(all_states(&world).await, ["tick-1=cancelled", "tick-2=cancelled", "tick-3=running"]);
+}
+
+#[tokio::test]
+async fn a_paused_dag_starts_only_what_a_person_asked_for() {
+    let world = world().await;
+    let dag = wide("d", 1);
+    ticks(&world, &dag, 1..=1).await;
+    world.trigger(&dag, "by-hand").await;
+    world.store.set_paused("d", true, "ann", now()).await.unwrap();
+    world.store.promote(at(9), 10, None).await.unwrap();
+    assert_eq!(all_states(&world).await, ["tick-1=queued", "by-hand=running"]);
+    world.store.set_paused("d", false, "ann", now()).await.unwrap();
+    world.store.promote(at(9), 10, None).await.unwrap();
+    assert_eq!(all_states(&world).await, ["tick-1=running", "by-hand=running"]);
+}
+
+#[tokio::test]
+async fn a_promoted_run_is_claimed_in_the_same_commit_within_the_free_slots() {
+    let world = world().await;
+    let dag = dag("d", vec![task("a", &[]), task("b", &[])]);
+    world.trigger(&dag, "r1").await;
+    world.trigger(&crate::support::wide("e", 2), "r1").await;
+    let claim = world.slots(3);
+    let promoted = world.store.promote(now(), 10, Some(&claim)).await.unwrap();
+    let claimed: usize = promoted.iter().map(|(_, advanced)| advanced.claimed.len()).sum();
+    assert_eq!((promoted.len(), claimed), (2, 3));
+    world.assert_invariants().await;
+}
