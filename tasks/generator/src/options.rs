@@ -18,8 +18,10 @@ pub struct Options {
     pub users: Option<u32>,
     pub seed: Option<u64>,
     pub first_user_id: Option<u64>,
-    /// Beginning of the history; none = a day before the current hour.
+    /// Beginning of the history; none = `history_hours` before the last hour that an hourly run has taken.
     pub from: Option<DateTime<Utc>>,
+    /// Used only where neither `from` nor a stored plan says when the history begins; none = 24.
+    pub history_hours: Option<u32>,
     /// End (exclusive); none = now, or never when continuous.
     pub to: Option<DateTime<Utc>>,
     /// Go on in real time when the history has reached the clock.

@@ -52,7 +52,9 @@ impl Plan {
         let config = &inputs.config;
         let from = match options.from {
             Some(from) => from,
-            None => config.start(&inputs.config_name)?.unwrap_or_else(|| a_day_before(now)),
+            None => config
+                .start(&inputs.config_name)?
+                .unwrap_or_else(|| history_before(now, options.history_hours)),
         };
         let plan = Self {
             version: VERSION,
@@ -182,8 +184,11 @@ fn differs<T: PartialEq + std::fmt::Display>(name: &str, planned: &T, asked: Opt
         .map(|asked| format!("{name} is {planned} in the plan, but --{name} {asked} was given"))
 }
 
-fn a_day_before(now: DateTime<Utc>) -> DateTime<Utc> {
-    now.duration_trunc(TimeDelta::hours(1)).unwrap_or(now) - TimeDelta::hours(24)
+/// Hourly runs come at minute 5, so that many full hours are there for them.
+fn history_before(now: DateTime<Utc>, hours: Option<u32>) -> DateTime<Utc> {
+    let tick = now - TimeDelta::minutes(5);
+    tick.duration_trunc(TimeDelta::hours(1)).unwrap_or(tick)
+        - TimeDelta::hours(i64::from(hours.unwrap_or(24)))
 }
 
 /// Where a run ends: what the caller says, then the configuration; a run that is not continuous ends now at the latest word.

@@ -69,7 +69,7 @@ pub async fn run(
             simulation: Simulation::new(model),
             sink,
             watermark,
-            pace: Pace { since: started, events: 0, reported: started },
+            pace: Pace { since: started, events: 0, reported: started - PROGRESS_EVERY },
             now: started,
             phase: Phase::History,
             to: to.map(seconds),
@@ -149,7 +149,6 @@ struct Driver<C, P> {
 
 impl<C: Clock, P: FnMut(Progress)> Driver<C, P> {
     fn drive(&mut self) -> Result<Ending, Error> {
-        self.report(true);
         loop {
             if self.events.is_multiple_of(BATCH) {
                 self.look_around()?;
@@ -201,7 +200,7 @@ impl<C: Clock, P: FnMut(Progress)> Driver<C, P> {
             self.checkpoint(now - now % HOUR)?;
         }
         self.mark(now)?;
-        self.report(false);
+        self.report();
         let goal = instant(next.unwrap_or(u32::MAX).min(self.next_hour));
         let pause = (goal - self.now).to_std().unwrap_or_default().min(PAUSE_MAX);
         let (clock, cancel, abandoned) = (&self.clock, &self.cancel, &self.abandoned);
@@ -230,7 +229,7 @@ impl<C: Clock, P: FnMut(Progress)> Driver<C, P> {
         {
             self.mark(next.min(seconds(self.now)))?;
         }
-        self.report(false);
+        self.report();
         Ok(())
     }
 
@@ -269,8 +268,8 @@ impl<C: Clock, P: FnMut(Progress)> Driver<C, P> {
         self.sink.flush()
     }
 
-    fn report(&mut self, always: bool) {
-        if always || self.now - self.pace.reported >= PROGRESS_EVERY {
+    fn report(&mut self) {
+        if self.now - self.pace.reported >= PROGRESS_EVERY {
             self.pace.reported = self.now;
             let snapshot = self.snapshot();
             (self.pace.since, self.pace.events) = (self.now, self.events);

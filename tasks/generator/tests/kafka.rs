@@ -1,5 +1,7 @@
 //! The generator against a real broker: exactly once through crashes, one plan, one writer, live without a gap.
 
+#![expect(clippy::unwrap_used, reason = "a test may fail where it stands")]
+
 mod support;
 
 use std::collections::BTreeMap;
@@ -117,7 +119,7 @@ async fn a_run_killed_at_any_record_is_continued_byte_for_byte() {
     let records: usize = whole.iter().map(Vec::len).sum();
     assert!(records > 150, "{records}");
     let mut random = Random(2026);
-    for case in 0..16 {
+    for case in 0..10 {
         // What a crash leaves is some beginning of each partition, each for itself.
         let prefix = format!("cut{case}.");
         kafka.write(&format!("{prefix}generator_plan"), 1, 0, &plan).await;
