@@ -175,3 +175,70 @@ fn utf8(bytes: Vec<u8>, file: &str) -> Result<String, Error> {
 pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    /// Answers one request with this.
+    async fn serve(answer: String) -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/songs.csv", listener.local_addr().unwrap());
+        tokio::spawn(async move {
+            let (mut socket, _) = listener.accept().await.unwrap();
+            let _ = socket.read(&mut [0; 4_096]).await.unwrap();
+            socket.write_all(answer.as_bytes()).await.unwrap();
+        });
+        url
+    }
+
+    #[tokio::test]
+    async fn the_catalogue_is_given_out_as_it_is_from_a_file_a_url_or_made_up() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("songs.csv");
+        let (mut synthetic, mut file, mut web) = (Vec::new(), Vec::new(), Vec::new());
+        catalogue_csv(None, &mut synthetic).await.unwrap();
+        std::fs::write(&path, &synthetic).unwrap();
+        catalogue_csv(path.to_str(), &mut file).await.unwrap();
+        let body = String::from_utf8(synthetic.clone()).unwrap();
+        let url = serve(format!(
+            "HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
+            body.len()
+        ))
+        .await;
+        catalogue_csv(Some(&url), &mut web).await.unwrap();
+        assert!(synthetic == file && synthetic == web);
+    }
+
+    #[tokio::test]
+    async fn songs_that_cannot_be_had_are_named() {
+        let refused = |source: String| async move {
+            catalogue_csv(Some(&source), Vec::new()).await.unwrap_err().to_string()
+        };
+        let message = refused("/nowhere/songs.csv".to_owned()).await;
+        assert!(message.starts_with("cannot read /nowhere/songs.csv: "), "{message}");
+        let url =
+            serve("HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".to_owned())
+                .await;
+        let message = refused(url.clone()).await;
+        assert!(message.contains(&url) && message.contains("404"), "{message}");
+        let url =
+            serve("HTTP/1.1 200 OK\r\nContent-Length: 6\r\nConnection: close\r\n\r\na,b\n1,".to_owned())
+                .await;
+        let message = refused(url).await;
+        assert!(message.contains("lacks the columns artist_id"), "{message}");
+    }
+
+    #[test]
+    fn counts_may_be_packed_and_a_torn_file_is_named() {
+        let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+        packed.write_all(b"TR1\tA\tB\t10.0\t82\n").unwrap();
+        let packed = packed.finish().unwrap();
+        assert_eq!(plain(packed.clone(), "counts.gz").unwrap(), b"TR1\tA\tB\t10.0\t82\n");
+        let message = plain(packed[..packed.len() - 6].to_vec(), "counts.gz").unwrap_err().to_string();
+        assert!(message.contains("counts.gz: is not whole gzip"), "{message}");
+    }
+}
