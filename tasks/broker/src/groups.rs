@@ -4,6 +4,9 @@ use crate::group::Group;
 use std::collections::HashMap;
 use std::time::Instant;
 
+/// Groups with members, or with members about to join.
+const MAX_GROUPS: usize = 10_000;
+
 #[derive(Default)]
 pub(crate) struct Groups {
     groups: HashMap<String, Group>,
@@ -19,8 +22,12 @@ impl Groups {
         self.groups.get_mut(name)
     }
 
-    pub fn get_or_create(&mut self, name: &str) -> &mut Group {
-        self.groups.entry(name.to_owned()).or_insert_with(Group::new)
+    /// The group of this name, new if there is none. `None` if there are too many already.
+    pub fn enter(&mut self, name: &str) -> Option<&mut Group> {
+        if self.groups.len() >= MAX_GROUPS && !self.groups.contains_key(name) {
+            return None;
+        }
+        Some(self.groups.entry(name.to_owned()).or_insert_with(Group::new))
     }
 
     pub fn iter(&self) -> impl Iterator<Item = (&String, &Group)> {

@@ -98,6 +98,7 @@ fn run_rounds(bootstrap: &str, rounds: u64, round: &AtomicU64) -> BTreeSet<u64> 
         producer.begin_transaction().unwrap();
         (0..RECORDS_IN_ROUND).for_each(|i| put(&producer, TOPIC, &format!("{number} {i}")));
         round.store(number, Ordering::SeqCst); // a kill may come from here on
+        drain(&producer);
         loop {
             match producer.commit_transaction(PATIENCE) {
                 Ok(()) => {

@@ -3,6 +3,7 @@
 
 mod common;
 
+use broker::FsyncPolicy;
 use common::*;
 use rdkafka::consumer::Consumer;
 use rdkafka::error::KafkaError;
@@ -48,7 +49,7 @@ fn aborted_records_are_seen_only_by_those_who_ask_for_them() {
 
 #[test]
 fn offsets_are_committed_with_the_records_or_not_at_all() {
-    let broker = TestBroker::start();
+    let broker = TestBroker::start_with(|config| config.fsync = FsyncPolicy::EveryAppend);
     let bootstrap = broker.bootstrap();
     broker.create_topic(SOURCE, 1, &[]);
     broker.create_topic(TARGET, 1, &[]);

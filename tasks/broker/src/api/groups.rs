@@ -40,7 +40,10 @@ pub(crate) async fn join(
         let member_id = admit(&entering, &request, version, &client_id)?;
         let group_id = request.group_id.clone();
         let joining = joining(request, member_id, client_id, client_host, reply);
-        lock(&entering.groups).get_or_create(&group_id).join(Instant::now(), joining);
+        match lock(&entering.groups).enter(&group_id) {
+            Some(group) => group.join(Instant::now(), joining),
+            None => return Err((ResponseError::CoordinatorNotAvailable, String::new())),
+        }
         entering.sooner.notify_one();
         Ok(())
     });
@@ -79,7 +82,8 @@ fn admit(node: &Node, request: &JoinGroupRequest, version: i16, client_id: &str)
     let mut groups = lock(&node.groups);
     let fresh = groups.fresh_member_id(client_id, now_ms());
     let lapse = millis(request.session_timeout_ms);
-    let group = groups.get_or_create(&request.group_id);
+    let group =
+        groups.enter(&request.group_id).ok_or_else(|| refused(ResponseError::CoordinatorNotAvailable))?;
     group.admit(Instant::now(), fresh.clone(), lapse).map_err(refused)?;
     // A client that dies before its first join leaves nothing behind if it has to come back with the id first.
     // Static members are known by their instance id instead.

@@ -132,11 +132,9 @@ impl Partition {
             self.roll()?;
         }
         let sync = self.options.sync_every_append;
-        let active = self.active();
-        active.append(batch, header)?;
-        let unsynced = if sync { active.take_unsynced() } else { None };
+        self.active().append(batch, header, sync)?;
         self.state.note(header, marker_commits);
-        unsynced.map_or(Ok(()), |file| file.sync_data())
+        Ok(())
     }
 
     fn active(&mut self) -> &mut Segment {

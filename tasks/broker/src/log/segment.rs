@@ -34,16 +34,18 @@ impl Segment {
     }
 
     /// Writes one placed batch behind the last. On failure nothing of it stays.
-    pub fn append(&mut self, batch: &[u8], header: &BatchHeader) -> io::Result<()> {
+    pub fn append(&mut self, batch: &[u8], header: &BatchHeader, sync: bool) -> io::Result<()> {
         self.cut_torn_end()?;
-        self.unsynced = true;
-        if let Err(error) = self.file()?.write_all_at(batch, self.size) {
+        let file = self.file()?;
+        let written = file.write_all_at(batch, self.size);
+        if let Err(error) = written.and_then(|()| if sync { file.sync_data() } else { Ok(()) }) {
             self.torn = true;
             if let Err(cut) = self.cut_torn_end() {
-                tracing::error!(path = %self.path.display(), %cut, "cannot cut a partial write; retried at the next");
+                tracing::error!(path = %self.path.display(), %cut, "cannot cut a failed write; retried at the next");
             }
             return Err(error);
         }
+        self.unsynced = !sync;
         self.index.note(header.base_offset, self.size, header.max_timestamp);
         self.size += batch.len() as u64;
         Ok(())

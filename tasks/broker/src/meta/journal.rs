@@ -60,19 +60,16 @@ impl Journal {
         self.cut_torn_end()?;
         let mut line = Vec::new();
         checked_line::encode(&entries, &mut line)?;
-        self.unsynced = true;
-        if let Err(error) = self.file.write_all_at(&line, self.size) {
+        let sync = || if self.sync_every_append { self.file.sync_data() } else { Ok(()) };
+        if let Err(error) = self.file.write_all_at(&line, self.size).and_then(|()| sync()) {
             self.torn = true;
             if let Err(cut) = self.cut_torn_end() {
-                tracing::error!(path = %self.path.display(), %cut, "cannot cut a partial write; retried at the next");
+                tracing::error!(path = %self.path.display(), %cut, "cannot cut a failed write; retried at the next");
             }
             return Err(error);
         }
+        self.unsynced = !self.sync_every_append;
         self.size += line.len() as u64;
-        if self.sync_every_append {
-            self.unsynced = false;
-            self.file.sync_data()?;
-        }
         Ok(())
     }
 

@@ -38,6 +38,12 @@ pub(crate) struct PendingOffset {
     pub committed: CommittedOffset,
 }
 
+impl PendingOffset {
+    fn is_for_same(&self, other: &Self) -> bool {
+        (&self.group, &self.topic, self.partition) == (&other.group, &other.topic, other.partition)
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Transaction {
     pub producer_id: i64,
@@ -142,7 +148,10 @@ impl Transaction {
         next.last_epoch = NO_EPOCH;
         next.updated_ms = now_ms;
         next.partitions.extend(partitions);
-        next.offsets.extend(offsets);
+        for pending in offsets {
+            next.offsets.retain(|earlier| !earlier.is_for_same(&pending));
+            next.offsets.push(pending);
+        }
         Ok(next)
     }
 
@@ -233,6 +242,19 @@ mod tests {
         let worn = Transaction::begin_life(9, LAST_EPOCH, 1_000, 0);
         let new = worn.renew(None, 100, 1_000, 0).unwrap();
         assert_eq!((new.producer_id, new.epoch), (100, 0));
+    }
+
+    #[test]
+    fn later_offset_of_a_partition_takes_the_place_of_the_earlier() {
+        let pending = |partition, offset| PendingOffset {
+            group: "g".into(),
+            topic: "plays".into(),
+            partition,
+            committed: CommittedOffset { offset, leader_epoch: -1, metadata: String::new() },
+        };
+        let once = ongoing().add([], vec![pending(0, 5), pending(1, 6)], 60).unwrap();
+        let twice = once.add([], vec![pending(0, 7)], 70).unwrap();
+        assert_eq!(twice.offsets, [pending(1, 6), pending(0, 7)]);
     }
 
     #[test]
