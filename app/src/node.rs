@@ -4,20 +4,23 @@ use crate::clock::SystemClock;
 use crate::config::Config;
 use crate::warehouse_owner::WarehouseOwner;
 use anyhow::{Context, Result, bail};
-use engine::{Engine, EngineConfig};
+use engine::{Engine, EngineConfig, Stats};
 use kinds::Env;
 use lake::Lake;
 use model::{Clock, Registry};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
-use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use store::Store;
 use store::auth::Role;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use web::{Web, WebConfig};
+
+/// The pages show what the engine counts, but are there before it.
+type EngineStats = Arc<OnceLock<Arc<Stats>>>;
 
 pub const CONNECTIONS: u32 = 24;
 /// Written by `up`, so that commands find the embedded Postgres; readable by its owner only.
@@ -125,27 +128,27 @@ impl Node {
         let tasks = TaskTracker::new();
         let mut engine_config = self.engine_config()?;
         let routes = engine_config.routes.clone();
-        let listener = if self.parts.web { Some(self.bind().await?) } else { None };
-        let url = listener.as_ref().map(|(url, _)| url.clone());
+        let stats = EngineStats::default();
+        let web = if self.parts.web { Some(self.web(&stats)?) } else { None };
+        let listener = match &web {
+            Some(web) => Some(web.bind().await?),
+            None => None,
+        };
+        let url = listener.as_ref().map(|listener| listener.local_addr()).transpose()?.map(|address| format!("http://{address}"));
         engine_config.http_url = url.clone();
         if let Some(url) = &url {
             self.store.put_setting("web_url", url, SystemClock.now()).await?;
         }
-        let registry = self.registry()?;
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let engine = Engine::new(self.store.clone(), registry, clock.clone(), engine_config);
-        let stats = engine.stats();
+        let engine = Engine::new(self.store.clone(), self.registry()?, Arc::new(SystemClock), engine_config);
+        // Set once, here.
+        let _ = stats.set(engine.stats());
         if self.parts.worker || self.parts.web {
             tasks.spawn(self.warehouse.clone().keep(routes, cancel.clone()));
         }
-        if let Some((_, listener)) = listener {
-            let owner = self.warehouse.clone();
-            let access = Arc::new(move || owner.get().ok());
-            let stats = Arc::new(move || serde_json::to_value(stats.snapshot()).unwrap_or_default());
-            let server = web::Web::new(self.store.clone(), access, clock, self.web_config(&listener)?, stats);
+        if let Some((web, listener)) = web.zip(listener) {
             let stop = cancel.clone();
             tasks.spawn(async move {
-                if let Err(error) = server.serve(listener, stop).await {
+                if let Err(error) = web.serve(listener, stop).await {
                     tracing::error!("web server: {error:#}");
                 }
             });
@@ -202,29 +205,28 @@ impl Node {
         Ok(engine)
     }
 
-    async fn bind(&self) -> Result<(String, tokio::net::TcpListener)> {
-        let host: IpAddr = self.config.parsed("host")?;
-        let port: u16 = self.config.parsed("port")?;
-        let listener = tokio::net::TcpListener::bind((host, port)).await.map_err(|error| match error.kind() {
-            std::io::ErrorKind::AddrInUse => {
-                anyhow::anyhow!("port {port} is in use; name another with --port, or --port 0 for any free one")
-            }
-            _ => anyhow::anyhow!("cannot listen on {host}:{port}: {error}"),
-        })?;
-        let url = format!("http://{}", listener.local_addr()?);
-        Ok((url, listener))
+    fn web(&self, stats: &EngineStats) -> Result<Web> {
+        let (owner, stats) = (self.warehouse.clone(), stats.clone());
+        let access = Arc::new(move || owner.get().ok());
+        let figures = Arc::new(move || {
+            let snapshot = stats.get().map(|stats| serde_json::to_value(stats.snapshot()));
+            snapshot.and_then(Result::ok).unwrap_or_default()
+        });
+        Ok(Web::new(self.store.clone(), access, Arc::new(SystemClock), self.web_config()?, figures))
     }
 
     /// Whoever is not logged in may look, but only where nobody else can reach the port.
-    fn web_config(&self, listener: &tokio::net::TcpListener) -> Result<web::WebConfig> {
-        let listen: SocketAddr = listener.local_addr()?;
+    fn web_config(&self) -> Result<WebConfig> {
+        let host: IpAddr = self.config.parsed("host")?;
+        let listen = SocketAddr::new(host, self.config.parsed("port")?);
         let anonymous = match self.config.text("anonymous") {
             "viewer" if listen.ip().is_loopback() => Some(Role::Viewer),
             "viewer" | "none" => None,
             other => bail!("anonymous = {other:?}: viewer or none"),
         };
-        let dashboard: PathBuf = self.config.dags_dir().join("streamify/dashboard");
-        Ok(web::WebConfig { anonymous, dashboard_dir: dashboard.is_dir().then_some(dashboard), ..web::WebConfig::default() })
+        let dashboard = self.config.dags_dir().join("streamify/dashboard");
+        let project_dashboard_dir = dashboard.is_dir().then_some(dashboard);
+        Ok(WebConfig { listen, anonymous, title: "Streamify".to_string(), project_dashboard_dir })
     }
 }
 

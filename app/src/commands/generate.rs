@@ -4,6 +4,7 @@ use crate::cli::GenerateArgs;
 use crate::config::Config;
 use crate::{lifecycle, node};
 use anyhow::{Result, bail};
+use chrono::Utc;
 use generator::{Options, Phase, Progress, SystemClock};
 use indicatif::{ProgressBar, ProgressStyle};
 use std::process::ExitCode;
@@ -16,14 +17,14 @@ pub async fn run(mut config: Config, arguments: GenerateArgs) -> Result<ExitCode
         users: arguments.users,
         seed: arguments.seed,
         from: arguments.from,
-        history_hours: arguments.history_hours,
+        history_hours: Some(arguments.history_hours),
         to: arguments.to,
         continuous: arguments.continuous,
         ..Options::default()
     };
     let shown = Shown::new(arguments.status_lines);
     let report = match arguments.files {
-        Some(folder) => generator::write_files(options, &folder, SystemClock, move |progress| shown.show(&progress), stop).await?,
+        Some(folder) => generator::write_files(&options, &folder, Utc::now(), stop).await?,
         None => {
             let brokers = match arguments.brokers {
                 Some(brokers) => brokers,
