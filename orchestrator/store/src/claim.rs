@@ -2,12 +2,13 @@
 
 use crate::attempts::{Claim, Claimed};
 use crate::rows::parse_json;
-use crate::{Error, Result, Store};
+use crate::{Result, Store};
 use chrono::{DateTime, Utc};
 use model::{Dag, Window};
 use serde_json::{Map, Value};
 use sqlx::{FromRow, PgConnection};
 use std::collections::HashMap;
+use std::sync::Arc;
 
 /// Purpose: take the first queued attempts that fit, tasks and services each up to their limit, and begin their instances.
 /// Guard: `state = 'queued'` under a row lock (`skip locked`, so claimers do not wait for each other), and a node that is not given up.
@@ -84,21 +85,29 @@ impl Store {
         let outputs = outputs_of(conn, &rows).await?;
         let mut claimed = Vec::with_capacity(rows.len());
         for row in rows {
+            let Some(first_started_at) = row.first_started_at else {
+                // A bug or a hand-made change. Refusing the claim would keep this row at the head of the queue, and all others behind it.
+                tracing::error!(
+                    attempt.id = row.attempt_id,
+                    run = row.run,
+                    "attempt was queued, its instance was not: not run"
+                );
+                continue;
+            };
             let dag = self.version_on(conn, row.version_id).await?;
-            claimed.push(row.into_claimed(dag, &outputs)?);
+            claimed.push(row.into_claimed(dag, first_started_at, &outputs)?);
         }
         Ok(claimed)
     }
 }
 
 impl ClaimRow {
-    fn into_claimed(self, dag: std::sync::Arc<Dag>, outputs: &HashMap<i64, Outputs>) -> Result<Claimed> {
-        let first_started_at = self.first_started_at.ok_or_else(|| Error::Inconsistent {
-            table: "task_instances",
-            id: format!("run {} task {} map index {}", self.run, self.task, self.map_index),
-            column: "state",
-            message: format!("attempt {} was queued, its instance was not", self.attempt_id),
-        })?;
+    fn into_claimed(
+        self,
+        dag: Arc<Dag>,
+        first_started_at: DateTime<Utc>,
+        outputs: &HashMap<i64, Outputs>,
+    ) -> Result<Claimed> {
         let task = self.task as usize;
         let outputs = match outputs.get(&self.run) {
             Some(outputs) => upstream(&dag, task, outputs),

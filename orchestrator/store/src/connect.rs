@@ -8,6 +8,7 @@ use std::time::Duration;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
+const TESTED_AFTER_IDLE: Duration = Duration::from_millis(500);
 
 pub(crate) async fn pool(url: &str, connections: u32) -> Result<PgPool> {
     let options = options(url)?;
@@ -27,8 +28,17 @@ pub(crate) async fn pool(url: &str, connections: u32) -> Result<PgPool> {
     let pool = PgPoolOptions::new()
         .max_connections(connections.max(1))
         .acquire_timeout(ACQUIRE_TIMEOUT)
-        // A round trip for each transaction would cost more than the rare repeat after a lost connection (`tx`).
+        // A round trip before each transaction would cost more than the rare repeat (`tx`); after a pause it costs nothing that counts,
+        // and a restarted server is not met with a pool of dead connections.
         .test_before_acquire(false)
+        .before_acquire(|connection, meta| {
+            Box::pin(async move {
+                if meta.idle_for >= TESTED_AFTER_IDLE {
+                    connection.ping().await?;
+                }
+                Ok(true)
+            })
+        })
         .connect_lazy_with(options);
     Ok(pool)
 }

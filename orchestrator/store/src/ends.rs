@@ -8,6 +8,7 @@ use model::dag::TaskDef;
 use model::ending::{self, Ending, History, Next};
 use serde_json::Value;
 use sqlx::PgConnection;
+use std::collections::HashMap;
 
 /// The end of an attempt, as the worker or the reaper reports it.
 #[derive(Debug, Clone)]
@@ -45,20 +46,19 @@ pub(crate) async fn apply(
     ends: Vec<End>,
     now: DateTime<Utc>,
 ) -> Result<Vec<i64>> {
+    let mut held = held(runs);
     let mut batch = Batch::default();
     let mut stale = Vec::new();
     for end in ends {
-        let found = runs.iter_mut().find_map(|run| held(run, end.attempt_id, end.lease).map(|at| (run, at)));
-        let Some((run, at)) = found else {
+        let Some((run, at)) = held.remove(&(end.attempt_id, end.lease)) else {
             stale.push(end.attempt_id);
             continue;
         };
+        let run = &mut runs[run];
         let dag = run.dag.clone();
-        let task = dag
-            .tasks
-            .get(run.instances[at].task as usize)
-            .ok_or_else(|| not_in_dag(run.id, &run.instances[at]))?;
-        let starts = starts(conn, run.id, &run.instances[at], task).await?;
+        let instance = &run.instances[at];
+        let task = dag.tasks.get(instance.task as usize).ok_or_else(|| not_in_dag(run.id, instance))?;
+        let starts = starts(conn, run.id, instance, task).await?;
         batch.add(run, at, task, starts, end, now)?;
     }
     if !batch.attempts.is_empty() {
@@ -67,10 +67,17 @@ pub(crate) async fn apply(
     Ok(stale)
 }
 
-fn held(run: &LockedRun, attempt_id: i64, lease: i64) -> Option<usize> {
-    run.instances.iter().position(|instance| {
-        instance.live.as_ref().is_some_and(|live| live.attempt_id == attempt_id && live.lease == Some(lease))
-    })
+/// Where each running attempt is, by attempt and lease: the run's and the instance's position.
+fn held(runs: &[LockedRun]) -> HashMap<(i64, i64), (usize, usize)> {
+    let instances = runs.iter().enumerate().flat_map(|(run, locked)| {
+        locked.instances.iter().enumerate().map(move |(at, instance)| (run, at, instance))
+    });
+    instances
+        .filter_map(|(run, at, instance)| {
+            let live = instance.live.as_ref()?;
+            Some(((live.attempt_id, live.lease?), (run, at)))
+        })
+        .collect()
 }
 
 fn not_in_dag(run: i64, instance: &Instance) -> Error {

@@ -189,3 +189,17 @@ async fn claiming_reads_the_partial_index_in_its_order() {
     assert!(plan.contains("attempts_claim_idx"), "{plan}");
     assert!(!plan.contains("Sort") && !plan.contains("Seq Scan"), "{plan}");
 }
+
+#[tokio::test]
+async fn a_row_changed_by_hand_does_not_hold_up_the_queue() {
+    let world = world().await;
+    world.started(&wide("d", 2)).await;
+    sqlx::query("update task_instances set state = 'failed', ended_at = now() where task = 0")
+        .execute(&world.pool)
+        .await
+        .unwrap();
+    let claimed = world.claim(9).await;
+    assert_eq!(claimed.iter().map(|attempt| attempt.task).collect::<Vec<_>>(), [1]);
+    let invariants = world.store.invariants().await.unwrap();
+    assert_eq!(invariants.final_instances_with_attempt, 1, "and it is told");
+}

@@ -100,3 +100,23 @@ async fn tokens_work_until_they_expire_are_used_up_or_revoked() {
     store.revoke_token(&api).await.unwrap();
     assert_eq!(live(TokenKind::Api, api, 1).await, None);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_writer_that_waited_for_another_to_open_the_day_goes_on() {
+    let world = world().await;
+    let open = "select ensure_log_partition('2026-03-01')";
+    let mut first = world.pool.begin().await.unwrap();
+    sqlx::query(open).execute(&mut *first).await.unwrap();
+    let pool = world.pool.clone();
+    let second = tokio::spawn(async move { sqlx::query(open).execute(&pool).await });
+    let waiting = "select count(*) from pg_locks where locktype = 'advisory' and not granted
+        and database = (select oid from pg_database where datname = current_database())";
+    for _ in 0..10_000 {
+        if world.count(waiting).await == 1 {
+            break;
+        }
+    }
+    assert_eq!(world.count(waiting).await, 1);
+    first.commit().await.unwrap();
+    second.await.unwrap().unwrap();
+}
