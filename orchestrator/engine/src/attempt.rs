@@ -1,0 +1,215 @@
+//! The life of one attempt on this node: render, run, watch, report.
+//!
+//! The kind runs in a tokio task of its own, so that a panic is an outcome and a kind that does not stop can be left behind. What is
+//! reported is decided by the first reason to stop it, else by what the kind returned. After a lost lease nothing is reported.
+
+use crate::context;
+use crate::live::{Cause, Live};
+use crate::mask;
+use crate::report;
+use crate::slots::{Class, Slot};
+use crate::worker::Core;
+use model::task::Stream;
+use model::{Ending, Outcome, TaskError};
+use serde_json::Value;
+use std::any::Any;
+use std::sync::Arc;
+use std::time::Duration;
+use store::attempts::{Claimed, OUTPUTS_MAX_BYTES};
+use tokio::task::JoinError;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
+use tracing::{debug, warn};
+
+const MESSAGE_BYTES_MAX: usize = 16 << 10;
+/// A killed attempt gets so long to drop what it holds (child processes are killed by that) before its end is reported.
+const DROP_GRACE: Duration = Duration::from_secs(1);
+
+/// How an attempt ended, with all that is told about it.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct End {
+    pub ending: Ending,
+    pub outputs: Option<Value>,
+    pub message: Option<String>,
+}
+
+impl End {
+    pub fn with(ending: Ending, message: impl Into<String>) -> Self {
+        End { ending, outputs: None, message: Some(message.into()) }
+    }
+}
+
+type Returned = Result<Result<Outcome, TaskError>, JoinError>;
+
+pub(crate) async fn run(core: Arc<Core>, live: Arc<Live>, claimed: Claimed, slot: Slot) {
+    let _known = Known { core: &core, live: &live };
+    core.ship.open(live.attempt_id);
+    debug!(attempt = live.label, "started");
+    let end = execute(&core, &live, &claimed).await;
+    if tell_end(&core, &live, end, slot).await {
+        return;
+    }
+    let why = match live.cause() {
+        Some(Cause::Lost(why)) => why,
+        _ => "the store would not take its end".to_owned(),
+    };
+    warn!(attempt = live.label, why, "lost; whatever it came to changes nothing");
+    core.stats.ended(&Ending::Lost);
+}
+
+/// Stores the rest of the log, then the end. `false`: the lease was lost first.
+async fn tell_end(core: &Arc<Core>, live: &Live, end: End, slot: Slot) -> bool {
+    if live.lost.is_cancelled() {
+        return false;
+    }
+    let end = polished(core, end);
+    if let Some(line) = last_line(&end) {
+        core.ship.log(live.attempt_id, Stream::System, line);
+    }
+    tokio::select! {
+        () = core.ship.flush(live.attempt_id) => {}
+        () = live.lost.cancelled() => return false,
+    }
+    report::finish(core, live, end, slot).await
+}
+
+/// However the attempt goes, it is forgotten and its log closed at the end.
+struct Known<'a> {
+    core: &'a Core,
+    live: &'a Live,
+}
+
+impl Drop for Known<'_> {
+    fn drop(&mut self) {
+        self.core.ship.close(self.live.attempt_id);
+        self.core.forget(self.live);
+    }
+}
+
+async fn execute(core: &Arc<Core>, live: &Arc<Live>, claimed: &Claimed) -> End {
+    let task = &claimed.dag.tasks[claimed.task];
+    let Some(kind) = core.registry.get(&task.uses).cloned() else {
+        let message =
+            format!("this node knows no kind '{}'; is it an older version of the program?", task.uses);
+        return End::with(Ending::FailedForGood, message);
+    };
+    let context = match context::build(core, live, claimed) {
+        Ok(context) => context,
+        Err(message) => return End::with(Ending::FailedForGood, message),
+    };
+    let told_all = CancellationToken::new();
+    let reporter =
+        AbortOnDropHandle::new(tokio::spawn(report::pass_on(core.clone(), live.clone(), told_all.clone())));
+    let mut job = AbortOnDropHandle::new(tokio::spawn(async move { kind.run(context).await }));
+    let returned = tokio::select! {
+        biased;
+        returned = &mut job => Some(returned),
+        () = live.killed.cancelled() => None,
+    };
+    if returned.is_none() {
+        job.abort();
+        tokio::time::timeout(DROP_GRACE, &mut job).await.ok();
+    }
+    told_all.cancel();
+    tokio::select! {
+        _ = reporter => {}
+        () = live.lost.cancelled() => {}
+    }
+    end_of(returned, live)
+}
+
+fn end_of(returned: Option<Returned>, live: &Live) -> End {
+    let cause = live.cause();
+    let Some(returned) = returned else { return abandoned(cause, live.grace) };
+    let natural = natural_end(returned, cause.is_some());
+    match cause {
+        None => natural,
+        Some(Cause::TimedOut(limit)) => End::with(Ending::TimedOut, format!("timed out after {limit:?}")),
+        Some(Cause::NotReady(limit)) => End::with(Ending::Failed, format!("not ready within {limit:?}")),
+        Some(Cause::Asked(reason)) => match natural.ending {
+            Ending::Cancelled => End { message: Some(reason), ..natural },
+            _ => natural,
+        },
+        // The stop was ours, not the task's: only what it finished counts, the rest is done again elsewhere.
+        Some(Cause::NodeStops) => match natural.ending {
+            Ending::Done | Ending::Skipped if live.class == Class::Task => natural,
+            _ => End::with(Ending::Lost, "its node was stopped"),
+        },
+        Some(Cause::Lost(why)) => End::with(Ending::Lost, why),
+    }
+}
+
+fn natural_end(returned: Returned, asked_to_stop: bool) -> End {
+    match returned {
+        Ok(Ok(Outcome::Done { outputs })) => End {
+            ending: Ending::Done,
+            outputs: Some(outputs).filter(|outputs| !outputs.is_null()),
+            message: None,
+        },
+        Ok(Ok(Outcome::Skipped { reason })) => End::with(Ending::Skipped, reason),
+        Ok(Ok(Outcome::Poke { again_in })) => {
+            End { ending: Ending::Poke { again_in }, outputs: None, message: None }
+        }
+        Ok(Err(TaskError::Retry(message))) => End::with(Ending::Failed, message),
+        Ok(Err(TaskError::Fail(message))) => End::with(Ending::FailedForGood, message),
+        Ok(Err(TaskError::Cancelled)) if asked_to_stop => End::with(Ending::Cancelled, "cancelled"),
+        Ok(Err(TaskError::Cancelled)) => {
+            End::with(Ending::Failed, "it stopped as if cancelled, though nobody asked it to")
+        }
+        Err(error) => match error.try_into_panic() {
+            Ok(panic) => End::with(Ending::FailedForGood, format!("panicked: {}", panic_text(&*panic))),
+            Err(_) => End::with(Ending::Failed, "its execution was torn down"),
+        },
+    }
+}
+
+fn abandoned(cause: Option<Cause>, grace: Duration) -> End {
+    let tail = format!("and did not stop within {grace:?}; abandoned");
+    match cause {
+        Some(Cause::TimedOut(limit)) => {
+            End::with(Ending::TimedOut, format!("timed out after {limit:?} {tail}"))
+        }
+        Some(Cause::NotReady(limit)) => {
+            End::with(Ending::Failed, format!("not ready within {limit:?} {tail}"))
+        }
+        Some(Cause::Asked(reason)) => End::with(Ending::Cancelled, format!("{reason}, {tail}")),
+        Some(Cause::Lost(why)) => End::with(Ending::Lost, why),
+        Some(Cause::NodeStops) | None => End::with(Ending::Lost, format!("its node was stopped {tail}")),
+    }
+}
+
+fn panic_text(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("without a message")
+}
+
+/// What may be stored: within limits, without secrets.
+fn polished(core: &Core, end: End) -> End {
+    let message = end.message.map(|message| mask::cut(core.ship.masked(message), MESSAGE_BYTES_MAX));
+    let outputs = end.outputs.map(mask::json_without_nul);
+    let bytes = outputs.as_ref().map_or(0, |outputs| outputs.to_string().len());
+    if bytes > OUTPUTS_MAX_BYTES {
+        let message = format!(
+            "its outputs are {bytes} bytes, at most {OUTPUTS_MAX_BYTES} are kept; write data to the lake and return where it is"
+        );
+        return End::with(Ending::FailedForGood, message);
+    }
+    End { ending: end.ending, outputs, message }
+}
+
+/// The log of an attempt that did not simply succeed ends with why.
+fn last_line(end: &End) -> Option<String> {
+    let word = match end.ending {
+        Ending::Done | Ending::Poke { .. } => return None,
+        Ending::Skipped => "skipped",
+        Ending::Failed => "failed",
+        Ending::FailedForGood => "failed for good",
+        Ending::TimedOut => "timed out",
+        Ending::Cancelled => "cancelled",
+        Ending::Lost => "lost",
+    };
+    Some(match &end.message {
+        Some(message) => format!("{word}: {message}"),
+        None => word.to_owned(),
+    })
+}

@@ -1,0 +1,253 @@
+//! The only reader of the dags folder: what is in it is checked, registered as versions, or reported with all its problems.
+//!
+//! One node at a time does it, so that nodes with different folders do not undo each other's work. A broken edit keeps the last
+//! good version; a file that goes away takes its dags off the schedule, never out of history.
+//!
+//! Not here: what a dag file means (`model::spec`).
+
+mod read;
+mod scan;
+
+use crate::Result;
+use crate::duty::Duty;
+use crate::error::Error;
+use crate::rounds::{Again, Round};
+use crate::worker::Core;
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use model::{Dag, Problem};
+use read::{Reading, read_all};
+use scan::{Scan, Stamp};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::task::JoinSet;
+use tracing::{info, warn};
+
+pub(crate) const DUTY: &str = "dagbag";
+const SCAN_EVERY: Duration = Duration::from_millis(300);
+/// Versions registered at the same time.
+const REGISTRATIONS_MAX: usize = 8;
+
+pub(crate) struct DagBag {
+    core: Arc<Core>,
+    duty: Duty,
+    /// What was last seen and stored, by path within the folder; empty: nothing is known, all is read.
+    known: BTreeMap<String, Known>,
+    /// Files that the store may still count as present are compared at the first look.
+    compared: bool,
+}
+
+/// One file as it was read last.
+#[derive(Debug, Clone)]
+struct Known {
+    stamp: Stamp,
+    /// Files changed a moment ago may change again without a new stamp.
+    settled: bool,
+    bytes_hash: u64,
+    /// Of what lies below the dag's folder; only looked at where the dag was made from it, or is broken.
+    content: Option<u64>,
+    dag_id: Option<String>,
+    /// Another file holds its dag id; looked at again when any file changes.
+    refused: bool,
+}
+
+/// The dag files below a folder, for who wants to check them without an engine.
+pub fn dag_files(root: &Path) -> std::io::Result<Vec<PathBuf>> {
+    Ok(scan::scan(root)?.files.into_keys().map(|name| root.join(name)).collect())
+}
+
+impl DagBag {
+    pub fn new(core: Arc<Core>) -> Self {
+        let duty = Duty::new(DUTY, core.store.clone(), core.node.clone(), core.config.lease_ttl);
+        DagBag { core, duty, known: BTreeMap::new(), compared: false }
+    }
+
+    async fn scan(&self) -> Result<Scan> {
+        let folder = self.core.config.dags_dir.clone();
+        tokio::task::spawn_blocking(move || {
+            scan::scan(&folder).map_err(|source| Error::Dags { path: folder, source })
+        })
+        .await
+        .map_err(|_| Error::Interrupted("the look at the dags folder"))?
+    }
+
+    /// Files that must be read: new, changed, or made from something that changed.
+    fn changed(&self, scan: &Scan) -> Vec<String> {
+        let is_changed = |file: &&String| {
+            let Some(known) = self.known.get(*file) else { return true };
+            !known.settled
+                || scan.files.get(*file) != Some(&known.stamp)
+                || known.content.is_some_and(|content| content != scan.content_below(file))
+        };
+        scan.files.keys().filter(is_changed).cloned().collect()
+    }
+
+    async fn forget_removed(&mut self, scan: &Scan, now: DateTime<Utc>) -> Result<bool> {
+        let removed: Vec<String> =
+            self.known.keys().filter(|file| !scan.files.contains_key(*file)).cloned().collect();
+        if removed.is_empty() && self.compared {
+            return Ok(false);
+        }
+        let present: Vec<String> = scan.files.keys().cloned().collect();
+        let absent = self.core.store.forget_files(&present, now).await?;
+        if !absent.is_empty() {
+            info!(dags = ?absent, "their files are gone; they are not scheduled any more");
+        }
+        self.compared = true;
+        for file in removed {
+            self.known.remove(&file);
+        }
+        Ok(true)
+    }
+
+    /// Reads the files and stores what they came to. Returns how many dags are new or changed.
+    async fn take_in(&mut self, files: Vec<String>, scan: &Arc<Scan>, now: DateTime<Utc>) -> Result<usize> {
+        let known = |file: &String| self.known.get(file).filter(|known| !known.refused);
+        let same: BTreeMap<String, (u64, Option<u64>)> = files
+            .iter()
+            .filter_map(|file| known(file).map(|known| (file.clone(), (known.bytes_hash, known.content))))
+            .collect();
+        let (folder, registry, scan) =
+            (self.core.config.dags_dir.clone(), self.core.registry.clone(), scan.clone());
+        let readings =
+            tokio::task::spawn_blocking(move || read_all(&folder, &files, &scan, &registry, &same))
+                .await
+                .map_err(|_| Error::Interrupted("the reading of dag files"))?;
+        self.release_renamed(&readings, now).await?;
+        let mut changes = 0;
+        let mut readings = readings.into_iter();
+        loop {
+            let mut storing = JoinSet::new();
+            for reading in readings.by_ref().take(REGISTRATIONS_MAX) {
+                storing.spawn(store_reading(self.core.clone(), reading, now));
+            }
+            if storing.is_empty() {
+                return Ok(changes);
+            }
+            for stored in storing.join_all().await {
+                let Stored { file, mut known, is_new } = stored?;
+                changes += usize::from(is_new);
+                if known.dag_id.is_none() {
+                    // A broken edit: the last good version stays, and with it the dag's id.
+                    known.dag_id = self.known.get(&file).and_then(|before| before.dag_id.clone());
+                }
+                self.known.insert(file, known);
+            }
+        }
+    }
+
+    /// A file whose dag has a new id lets go of the old one first.
+    async fn release_renamed(&self, readings: &[Reading], now: DateTime<Utc>) -> Result<()> {
+        let renamed: BTreeSet<&str> = readings
+            .iter()
+            .filter(|reading| {
+                let before = self.known.get(&reading.file).and_then(|known| known.dag_id.as_ref());
+                let after = reading.dag().map(|dag| &dag.id);
+                before.zip(after).is_some_and(|(before, after)| before != after)
+            })
+            .map(|reading| reading.file.as_str())
+            .collect();
+        if renamed.is_empty() {
+            return Ok(());
+        }
+        let keep: Vec<String> =
+            self.known.keys().filter(|file| !renamed.contains(file.as_str())).cloned().collect();
+        self.core.store.forget_files(&keep, now).await?;
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Round for DagBag {
+    const NAME: &'static str = "dagbag";
+
+    async fn tick(&mut self) -> Result<Again> {
+        let now = self.core.clock.now();
+        if self.duty.hold(now).await?.is_none() {
+            self.known.clear();
+            self.compared = false;
+            return Ok(Again::At(self.duty.again_at(now)));
+        }
+        let began = Instant::now();
+        let scan = Arc::new(self.scan().await?);
+        let removed = self.forget_removed(&scan, now).await?;
+        let changed = self.changed(&scan);
+        let mut changes = 0;
+        if removed || !changed.is_empty() {
+            changes = self.take_in(changed, &scan, now).await?;
+            let refused: Vec<String> =
+                self.known.iter().filter(|(_, known)| known.refused).map(|(file, _)| file.clone()).collect();
+            if !refused.is_empty() {
+                changes += self.take_in(refused, &scan, now).await?;
+            }
+        }
+        if changes > 0 {
+            self.core.bells.planner.ring();
+        }
+        // A big folder is looked at less often: a tenth of the time at most.
+        Ok(Again::In(SCAN_EVERY.max(began.elapsed() * 9)))
+    }
+}
+
+struct Stored {
+    file: String,
+    known: Known,
+    is_new: bool,
+}
+
+async fn store_reading(core: Arc<Core>, reading: Reading, now: DateTime<Utc>) -> Result<Stored> {
+    let Reading { file, known, outcome } = reading;
+    let Some(outcome) = outcome else { return Ok(Stored { file, known, is_new: false }) };
+    let problems = match outcome {
+        Ok((dag, source)) => match register(&core, &file, &dag, &source, now).await? {
+            Ok(is_new) => {
+                let known = Known { dag_id: Some(dag.id), ..known };
+                return Ok(Stored { file, known, is_new });
+            }
+            Err(problem) => {
+                let known = Known { refused: true, ..known };
+                put_problems(&core, &file, &[problem], now).await?;
+                return Ok(Stored { file, known, is_new: false });
+            }
+        },
+        Err(problems) => problems,
+    };
+    put_problems(&core, &file, &problems, now).await?;
+    Ok(Stored { file, known, is_new: false })
+}
+
+async fn put_problems(core: &Core, file: &str, problems: &[Problem], now: DateTime<Utc>) -> Result<()> {
+    for problem in problems {
+        warn!("{problem}");
+    }
+    Ok(core.store.put_problems(file, problems, now).await?)
+}
+
+/// The inner error is a problem of the file: its dag id is taken.
+async fn register(
+    core: &Core,
+    file: &str,
+    dag: &Dag,
+    source: &str,
+    now: DateTime<Utc>,
+) -> Result<std::result::Result<bool, Problem>> {
+    match core.store.register_dag(file, dag, source, now).await {
+        Ok(registered) => {
+            if registered.is_new {
+                info!(dag = dag.id, version = registered.version, file, "a new version");
+            }
+            core.store.put_problems(file, &[], now).await?;
+            Ok(Ok(registered.is_new))
+        }
+        Err(store::Error::Refused { message }) => Ok(Err(Problem {
+            file: file.to_owned(),
+            line: 0,
+            column: 0,
+            message,
+            hint: Some("give this dag another id, or remove one of the two files".to_owned()),
+        })),
+        Err(error) => Err(error.into()),
+    }
+}

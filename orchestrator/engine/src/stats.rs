@@ -1,0 +1,92 @@
+//! Counters of this node, for `/metrics` and health. Only counted here, never read for a decision.
+
+use chrono::{DateTime, Utc};
+use model::Ending;
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+#[derive(Debug, Default)]
+pub struct Stats {
+    loops: Mutex<BTreeMap<&'static str, LoopFigures>>,
+    endings: Mutex<BTreeMap<&'static str, u64>>,
+    pub(crate) attempts_started: AtomicU64,
+    /// Results that came too late: the lease was lost, and nothing changed.
+    pub(crate) stale_results: AtomicU64,
+    /// Attempts that the store gave to this node without the answer ever arriving; they were given back.
+    pub(crate) orphans_returned: AtomicU64,
+    pub(crate) lines_shipped: AtomicU64,
+    pub(crate) lines_dropped: AtomicU64,
+}
+
+/// One loop's life so far.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct LoopFigures {
+    pub ticks: u64,
+    pub errors: u64,
+    /// Times it was started again after a panic.
+    pub restarts: u64,
+    /// `None` until the first round has succeeded.
+    pub last_tick_at: Option<DateTime<Utc>>,
+}
+
+/// All figures at one moment.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct StatsSnapshot {
+    pub loops: BTreeMap<&'static str, LoopFigures>,
+    /// Attempts by how they ended: done, skipped, poke, failed, failed_for_good, timed_out, cancelled, lost.
+    pub endings: BTreeMap<&'static str, u64>,
+    pub attempts_started: u64,
+    pub stale_results: u64,
+    pub orphans_returned: u64,
+    pub lines_shipped: u64,
+    pub lines_dropped: u64,
+}
+
+impl Stats {
+    pub fn snapshot(&self) -> StatsSnapshot {
+        StatsSnapshot {
+            loops: self.loops.lock().expect("counting does not panic").clone(),
+            endings: self.endings.lock().expect("counting does not panic").clone(),
+            attempts_started: self.attempts_started.load(Relaxed),
+            stale_results: self.stale_results.load(Relaxed),
+            orphans_returned: self.orphans_returned.load(Relaxed),
+            lines_shipped: self.lines_shipped.load(Relaxed),
+            lines_dropped: self.lines_dropped.load(Relaxed),
+        }
+    }
+
+    pub(crate) fn ticked(&self, name: &'static str, at: DateTime<Utc>) {
+        self.of_loop(name, |figures| {
+            figures.ticks += 1;
+            figures.last_tick_at = Some(at);
+        });
+    }
+
+    pub(crate) fn failed(&self, name: &'static str) {
+        self.of_loop(name, |figures| figures.errors += 1);
+    }
+
+    pub(crate) fn restarted(&self, name: &'static str) {
+        self.of_loop(name, |figures| figures.restarts += 1);
+    }
+
+    pub(crate) fn ended(&self, ending: &Ending) {
+        let word = match ending {
+            Ending::Done => "done",
+            Ending::Skipped => "skipped",
+            Ending::Poke { .. } => "poke",
+            Ending::Failed => "failed",
+            Ending::FailedForGood => "failed_for_good",
+            Ending::TimedOut => "timed_out",
+            Ending::Cancelled => "cancelled",
+            Ending::Lost => "lost",
+        };
+        *self.endings.lock().expect("counting does not panic").entry(word).or_default() += 1;
+    }
+
+    fn of_loop(&self, name: &'static str, change: impl FnOnce(&mut LoopFigures)) {
+        change(self.loops.lock().expect("counting does not panic").entry(name).or_default());
+    }
+}

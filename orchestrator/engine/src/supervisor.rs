@@ -1,0 +1,182 @@
+//! The order in which a node starts and stops.
+//!
+//! ```text
+//! start: register, heartbeats, sweep, log shipping -> bells -> dagbag, planner, driver, reaper | worker
+//! stop:  no new work -> services stop, tasks finish -> logs flushed -> duties and the node given back -> heartbeats end
+//! ```
+
+use crate::Result;
+use crate::bell::{Bells, Listening, Timer};
+use crate::config::EngineConfig;
+use crate::dagbag::{self, DagBag};
+use crate::driver::Driver;
+use crate::lease::Lease;
+use crate::logship::{LogShip, Shipping};
+use crate::mask::Mask;
+use crate::node::Node;
+use crate::planner::{self, Planner};
+use crate::reaper::{self, Reaper};
+use crate::rounds::{Frame, supervise};
+use crate::routes::{RouteKeeper, duty_of};
+use crate::stats::{Stats, StatsSnapshot};
+use crate::sweep::Sweep;
+use crate::worker::{Core, Worker};
+use model::{Clock, Registry};
+use std::sync::Arc;
+use std::time::Duration;
+use store::Store;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::{info, warn};
+
+/// Each step of the way out, when the store does not answer.
+const STEP_MAX: Duration = Duration::from_secs(5);
+
+/// One node.
+pub struct Engine {
+    core: Arc<Core>,
+}
+
+/// How a node ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Report {
+    /// Attempts that neither ended nor stopped in time; others take them over.
+    pub abandoned: usize,
+    pub stats: StatsSnapshot,
+}
+
+impl Engine {
+    pub fn new(store: Store, registry: Registry, clock: Arc<dyn Clock>, config: EngineConfig) -> Self {
+        let (bells, stats) = (Bells::default(), Arc::new(Stats::default()));
+        let mask = Mask::of(&config.secrets);
+        let ship = LogShip::new(clock.clone(), stats.clone(), mask, bells.logship.clone());
+        let node = Arc::new(Node::new(config.fence_after()));
+        let core = Core::new(store, registry, clock, Arc::new(config), node, stats, bells, ship);
+        Engine { core: Arc::new(core) }
+    }
+
+    /// Counters that go on while it runs.
+    pub fn stats(&self) -> Arc<Stats> {
+        self.core.stats.clone()
+    }
+
+    /// Works until `cancel`, then leaves in good order.
+    pub async fn run(self, cancel: CancellationToken) -> Result<Report> {
+        let core = self.core;
+        let frame = |cancel: &CancellationToken| Frame {
+            clock: core.clock.clone(),
+            stats: core.stats.clone(),
+            cancel: cancel.clone(),
+        };
+        // Dropping this future must end what it started, too.
+        let (intake, upkeep) = (CancellationToken::new(), CancellationToken::new());
+        let _ends = (intake.clone().drop_guard(), upkeep.clone().drop_guard());
+        let (taking_in, keeping_up) = (TaskTracker::new(), TaskTracker::new());
+        let timer = Timer::start(core.bells.clone()).await?;
+        start_upkeep(&core, &keeping_up, &frame(&upkeep));
+        start_intake(&core, &taking_in, &frame(&intake));
+        cancel.cancelled().await;
+
+        info!("stopping: nothing new is taken");
+        intake.cancel();
+        core.slots.close();
+        within_step("the loops", ended(&taking_in)).await;
+        let abandoned = core.drain().await;
+        within_step("the rest of the logs", core.ship.flush_all()).await;
+        give_back(&core).await;
+        upkeep.cancel();
+        within_step("heartbeats and log shipping", ended(&keeping_up)).await;
+        timer.stop().await?;
+        Ok(Report { abandoned, stats: core.stats.snapshot() })
+    }
+}
+
+/// What goes on until the very end.
+fn start_upkeep(core: &Arc<Core>, tracker: &TaskTracker, frame: &Frame) {
+    let bells = &core.bells;
+    let of = |core: &Arc<Core>| core.clone();
+    supervise(tracker, &bells.lease, frame, {
+        let core = of(core);
+        move || Lease::new(core.clone())
+    });
+    supervise(tracker, &bells.sweep, frame, {
+        let core = of(core);
+        move || Sweep(core.clone())
+    });
+    supervise(tracker, &bells.logship, frame, {
+        let core = of(core);
+        move || Shipping::new(core.ship.clone(), core.store.clone(), core.node.clone())
+    });
+    supervise(tracker, &bells.routes, frame, {
+        let core = of(core);
+        move || RouteKeeper::new(core.clone())
+    });
+}
+
+/// What brings new work.
+fn start_intake(core: &Arc<Core>, tracker: &TaskTracker, frame: &Frame) {
+    let bells = &core.bells;
+    let cancel = frame.cancel.clone();
+    let of = |core: &Arc<Core>| core.clone();
+    supervise(tracker, &Default::default(), frame, {
+        let core = of(core);
+        move || Listening::new(core.store.clone(), core.bells.clone(), cancel.clone())
+    });
+    if core.config.scheduler {
+        supervise(tracker, &bells.dagbag, frame, {
+            let core = of(core);
+            move || DagBag::new(core.clone())
+        });
+        supervise(tracker, &bells.planner, frame, {
+            let core = of(core);
+            move || Planner::new(core.clone())
+        });
+        supervise(tracker, &bells.driver, frame, {
+            let core = of(core);
+            move || Driver::new(core.clone())
+        });
+        supervise(tracker, &bells.reaper, frame, {
+            let core = of(core);
+            move || Reaper::new(core.clone())
+        });
+    }
+    if core.config.worker {
+        supervise(tracker, &bells.worker, frame, {
+            let core = of(core);
+            move || Worker(core.clone())
+        });
+    }
+}
+
+async fn ended(tracker: &TaskTracker) {
+    tracker.close();
+    tracker.wait().await;
+}
+
+async fn within_step(what: &str, step: impl Future<Output = ()>) {
+    if tokio::time::timeout(STEP_MAX, step).await.is_err() {
+        warn!(what, "did not end within {STEP_MAX:?}; going on without it");
+    }
+}
+
+/// Others need not wait for leases to run out.
+async fn give_back(core: &Core) {
+    if !core.node.is_registered() {
+        return;
+    }
+    let node = core.node.id();
+    let routes = core.config.routes.read().expect("no holder of the routes panics").clone();
+    let duties = [dagbag::DUTY, planner::DUTY, reaper::DUTY].map(str::to_owned);
+    within_step("giving back the node", async {
+        for duty in duties.into_iter().chain(routes.iter().map(|route| duty_of(route))) {
+            if let Err(error) = core.store.release_duty(&duty, node).await {
+                warn!(duty, %error, "could not be given back");
+            }
+        }
+        match core.store.deregister_node(node, core.clock.now()).await {
+            Ok(()) => info!(%node, "left"),
+            Err(error) => warn!(%node, %error, "could not say goodbye; the others will notice"),
+        }
+    })
+    .await;
+}
