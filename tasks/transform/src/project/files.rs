@@ -56,7 +56,8 @@ impl Files {
     }
 }
 
-pub(super) fn read(dir: &Path) -> Result<Files, Vec<Problem>> {
+/// The files that could be read, and what is wrong with the others; without a project file there is nothing to go on with.
+pub(super) fn read(dir: &Path) -> Result<(Files, Vec<Problem>), Vec<Problem>> {
     let mut problems = Vec::new();
     let mut found = Vec::new();
     for folder in ["models", "seeds", "macros", "tests"] {
@@ -93,7 +94,7 @@ pub(super) fn read(dir: &Path) -> Result<Files, Vec<Problem>> {
     for file in found {
         sort_in(file, &mut files, &mut problems);
     }
-    if problems.is_empty() { Ok(files) } else { Err(problems) }
+    Ok((files, problems))
 }
 
 const PROJECT: &str = "dbt_project.yml";

@@ -14,8 +14,9 @@ use crate::config::{Config, RawConfig, did_you_mean};
 use crate::jinja::{Captured, Scope, Target};
 use crate::testing::GenericTest;
 
-pub(super) fn link(files: &Files, schema: &str) -> Result<Project, Vec<Problem>> {
-    let mut linker = Linker::new(files, schema);
+/// `problems`: those of files that could not be read.
+pub(super) fn link(files: &Files, schema: &str, problems: Vec<Problem>) -> Result<Project, Vec<Problem>> {
+    let mut linker = Linker::new(files, schema, problems);
     linker.declare();
     for file in &files.models {
         linker.model(file);
@@ -62,7 +63,7 @@ struct Linker<'a> {
 }
 
 impl<'a> Linker<'a> {
-    fn new(files: &'a Files, schema: &'a str) -> Self {
+    fn new(files: &'a Files, schema: &'a str, problems: Vec<Problem>) -> Self {
         let macros = Arc::new(files.macros.clone());
         let scope = Scope { macros, vars: files.vars.clone(), schema: schema.to_owned(), ..Scope::default() };
         Self {
@@ -72,7 +73,7 @@ impl<'a> Linker<'a> {
             refs: BTreeMap::new(),
             sources: BTreeMap::new(),
             entries: BTreeMap::new(),
-            problems: Vec::new(),
+            problems,
         }
     }
 

@@ -83,8 +83,8 @@ impl Project {
     /// # Errors
     /// All problems of all files at once.
     pub fn load(dir: &Path, schema: &str) -> Result<Self, Vec<Problem>> {
-        let files = files::read(dir)?;
-        link::link(&files, schema)
+        let (files, problems) = files::read(dir)?;
+        link::link(&files, schema, problems)
     }
 
     #[must_use]
