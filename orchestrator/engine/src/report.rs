@@ -52,6 +52,7 @@ pub(crate) async fn finish(core: &Arc<Core>, live: &Live, mut end: End, mut slot
                 error
             }
         };
+        core.stats.reports_repeated.fetch_add(1, Relaxed);
         warn!(attempt = live.label, failures, error, "its end could not be reported yet");
         if failures % REFUSALS_MAX == 0 && core.node.confirmed_since(since) {
             if failures > REFUSALS_MAX {

@@ -14,6 +14,8 @@ pub struct Stats {
     pub(crate) attempts_started: AtomicU64,
     /// Results that came too late: the lease was lost, and nothing changed.
     pub(crate) stale_results: AtomicU64,
+    /// Ends that could not be reported at once, because the store was away.
+    pub(crate) reports_repeated: AtomicU64,
     /// Attempts that the store gave to this node without the answer ever arriving; they were given back.
     pub(crate) orphans_returned: AtomicU64,
     pub(crate) lines_shipped: AtomicU64,
@@ -39,6 +41,7 @@ pub struct StatsSnapshot {
     pub endings: BTreeMap<&'static str, u64>,
     pub attempts_started: u64,
     pub stale_results: u64,
+    pub reports_repeated: u64,
     pub orphans_returned: u64,
     pub lines_shipped: u64,
     pub lines_dropped: u64,
@@ -51,6 +54,7 @@ impl Stats {
             endings: self.endings.lock().expect("counting does not panic").clone(),
             attempts_started: self.attempts_started.load(Relaxed),
             stale_results: self.stale_results.load(Relaxed),
+            reports_repeated: self.reports_repeated.load(Relaxed),
             orphans_returned: self.orphans_returned.load(Relaxed),
             lines_shipped: self.lines_shipped.load(Relaxed),
             lines_dropped: self.lines_dropped.load(Relaxed),

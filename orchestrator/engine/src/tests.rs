@@ -9,3 +9,4 @@ mod nodes;
 mod runs;
 mod schedules;
 mod services;
+mod wire;

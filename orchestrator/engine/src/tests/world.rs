@@ -1,6 +1,7 @@
 //! A Postgres, a clock that stands still, and nodes whose loops turn when the test says so.
 
 use super::fake::{Event, Fake, registry};
+use super::wire::Wire;
 use crate::bell::Bells;
 use crate::config::EngineConfig;
 use crate::driver::Driver;
@@ -41,7 +42,18 @@ pub struct World {
 impl World {
     pub async fn new() -> World {
         let database = Database::fresh().await;
-        let store = Store::connect(database.url(), 10).await.expect("the test database");
+        let url = database.url().to_owned();
+        World::at(&url, database).await
+    }
+
+    pub async fn behind_a_wire() -> (World, Arc<Wire>) {
+        let database = Database::fresh().await;
+        let (wire, url) = Wire::before(database.url()).await;
+        (World::at(&url, database).await, wire)
+    }
+
+    async fn at(url: &str, database: Database) -> World {
+        let store = Store::connect(url, 10).await.expect("the test database");
         store.migrate().await.expect("migrations");
         let clock = Arc::new(FixedClock::at(utc("2026-11-22T10:00:00Z")));
         World { store, clock, fake: Arc::default(), _database: database }
@@ -197,6 +209,16 @@ impl TestNode {
             }
         };
         tokio::time::timeout(Duration::from_secs(20), gone).await.expect("the attempt ends");
+    }
+
+    /// Waits until the store could not take the end of an attempt.
+    pub async fn repeats_a_report(&self) {
+        let repeated = async {
+            while self.core.stats.snapshot().reports_repeated == 0 {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(30), repeated).await.expect("a failed report");
     }
 
     /// Waits for what would wake the driver or the worker.
