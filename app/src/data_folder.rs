@@ -29,10 +29,6 @@ impl DataFolder {
         Ok(DataFolder { path: path.to_path_buf(), _lock: lock })
     }
 
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
-
     pub fn join(&self, name: &str) -> PathBuf {
         self.path.join(name)
     }

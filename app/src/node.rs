@@ -121,10 +121,7 @@ impl Node {
     /// Starts everything that this node runs; it ends with `cancel`.
     pub async fn start(self, cancel: CancellationToken) -> Result<Running> {
         self.tell_settings().await?;
-        let ended = kinds::end_orphans(&self.name());
-        if ended > 0 {
-            tracing::info!("ended {ended} processes that an earlier life of this node left behind");
-        }
+        self.succeed().await?;
         let tasks = TaskTracker::new();
         let mut engine_config = self.engine_config()?;
         let routes = engine_config.routes.clone();
@@ -162,6 +159,16 @@ impl Node {
         });
         tasks.close();
         Ok(Running { url, tasks })
+    }
+
+    /// Takes over from an earlier life of this node, which is surely dead: its name is ours alone.
+    async fn succeed(&self) -> Result<()> {
+        let processes = kinds::end_orphans(&self.name());
+        let attempts = self.store.succeed_nodes_named(&self.name(), SystemClock.now()).await?;
+        if processes + attempts > 0 {
+            tracing::info!("an earlier life of this node left {attempts} attempts and {processes} processes behind: ended");
+        }
+        Ok(())
     }
 
     async fn tell_settings(&self) -> Result<()> {

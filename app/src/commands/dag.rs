@@ -9,6 +9,9 @@ use chrono::TimeDelta;
 use model::{Clock, Dag, Problem, Registry};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use store::views::dags::{DagFilter, DagRow};
+
+const DAGS_MAX: i64 = 10_000;
 
 pub async fn run(config: Config, command: DagCommand) -> Result<ExitCode> {
     match command {
@@ -25,17 +28,31 @@ pub async fn run(config: Config, command: DagCommand) -> Result<ExitCode> {
 
 async fn list(config: &Config) -> Result<ExitCode> {
     let store = node::connect(config).await?;
-    let dags = store.dag_list(SystemClock.now()).await?;
+    let filter = DagFilter { recent: 1, limit: DAGS_MAX, ..DagFilter::default() };
+    let (dags, total) = store.list_dags(&filter).await?;
+    let last = |dag: &DagRow| dag.recent.first().map(|run| run.state);
     if config.json {
-        output::json(&dags)?;
+        let rows: Vec<_> = dags
+            .iter()
+            .map(|dag| {
+                serde_json::json!({
+                    "dag_id": dag.dag_id, "paused": dag.paused, "version": dag.version, "last_run": last(dag), "file": dag.file,
+                })
+            })
+            .collect();
+        output::json(&rows)?;
         return Ok(ExitCode::SUCCESS);
     }
+    let shown = dags.len();
     let rows = dags.into_iter().map(|dag| {
-        let last = dag.runs.last().map(|run| run.state.to_string()).unwrap_or_else(|| "-".to_string());
+        let state = last(&dag).map_or_else(|| "-".to_string(), |state| state.to_string());
         let paused = if dag.paused { "paused" } else { "active" };
-        vec![dag.dag_id, paused.to_string(), last, dag.file]
+        vec![dag.dag_id, paused.to_string(), format!("v{}", dag.version), state, dag.file]
     });
-    println!("{}", output::table(&["dag", "", "last run", "file"], rows));
+    println!("{}", output::table(&["dag", "", "version", "last run", "file"], rows));
+    if (shown as i64) < total {
+        println!("{shown} of {total}");
+    }
     Ok(ExitCode::SUCCESS)
 }
 

@@ -124,6 +124,22 @@ impl Store {
         Ok((usize::try_from(nodes.rows_affected()).unwrap_or(usize::MAX), attempts))
     }
 
+    /// Gives up the live nodes of this name, with their duties. For a node that knows that they are dead because it holds their data
+    /// folder: it need not wait for their leases. Returns the attempts given up.
+    pub async fn succeed_nodes_named(&self, name: &str, now: DateTime<Utc>) -> Result<usize> {
+        sqlx::query(
+            "with dead as (
+                update nodes set ended_at = $2, ended_reason = 'its successor has started' where name = $1 and ended_at is null returning id
+             )
+             update duties set expires_at = 'epoch' from dead where node = dead.id",
+        )
+        .bind(name)
+        .bind(now)
+        .execute(&self.pool)
+        .await?;
+        self.end_lost(now).await
+    }
+
     /// Ends what is held by no live node, in bounded batches; also what a node claimed in the instant in which it was given up.
     async fn end_lost(&self, now: DateTime<Utc>) -> Result<usize> {
         let (mut ended, mut after) = (0, 0);

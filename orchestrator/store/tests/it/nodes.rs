@@ -34,6 +34,25 @@ async fn everything_a_dead_node_held_moves_on() {
 }
 
 #[tokio::test]
+async fn a_successor_of_the_same_name_need_not_wait_for_leases() {
+    let world = world().await;
+    let run = world.started(&wide("d", 2)).await;
+    assert_eq!(world.claim(9).await.len(), 2);
+    world.store.hold_duty("planner", world.node, at(1), TTL).await.unwrap();
+    let name = world.store.health(at(1)).await.unwrap().nodes[0].name.clone();
+    assert_eq!(world.store.succeed_nodes_named("somebody else", at(2)).await.unwrap(), 0);
+    assert_eq!(world.store.succeed_nodes_named(&name, at(2)).await.unwrap(), 2);
+    let successor = Uuid::from_u128(77);
+    assert!(world.store.hold_duty("planner", successor, at(2), TTL).await.unwrap().is_some());
+    world.store.advance(run, at(2), None).await.unwrap();
+    assert!(
+        world.states(run).await.iter().all(|state| state.ends_with("=queued")),
+        "they are tried again at once"
+    );
+    world.assert_invariants().await;
+}
+
+#[tokio::test]
 async fn a_task_that_kills_every_node_fails_in_the_end() {
     let world = world().await;
     let run = world.started(&wide("d", 1)).await;

@@ -1,0 +1,51 @@
+//! `streamify up` on small dags: what a person does in the first five minutes, and a crash.
+
+use crate::support::{Up, open_folder, root, streamify, text};
+use std::net::TcpListener;
+
+fn dags(folder: &std::path::Path) -> std::path::PathBuf {
+    let dags = folder.join("dags");
+    std::fs::create_dir_all(dags.join("examples")).unwrap();
+    std::fs::copy(root().join("dags/examples/hello.yaml"), dags.join("examples/hello.yaml")).unwrap();
+    dags
+}
+
+#[test]
+fn a_run_is_triggered_followed_and_read_and_the_platform_survives_a_kill() {
+    let folder = open_folder();
+    let (data, dags) = (folder.path().join("data"), dags(folder.path()));
+    let mut up = Up::start(&data, &dags);
+
+    let output = up.command(&["run", "trigger", "hello", "--param", "name=Ada", "--run-id", "first", "--wait"]);
+    assert!(output.status.success(), "{}", text(&output));
+    let output = up.command(&["run", "logs", "hello", "first", "greet"]);
+    assert!(text(&output).contains("hello, Ada"), "{}", text(&output));
+    let output = up.command(&["run", "trigger", "hello", "--run-id", "first"]);
+    assert!(!output.status.success() && text(&output).contains("exists already"), "{}", text(&output));
+    let output = up.command(&["run", "trigger", "hello", "--param", "nam=Ada"]);
+    assert!(!output.status.success() && text(&output).contains("nam"), "{}", text(&output));
+
+    // Another on the same folder, or on its port, is refused.
+    let output = streamify().args(["up", "--data"]).arg(&data).output().unwrap();
+    assert!(text(&output).contains("in use by another streamify"), "{}", text(&output));
+
+    up.kill();
+    let up = Up::start(&data, &dags);
+    let output = up.command(&["run", "list", "hello", "--json"]);
+    assert!(text(&output).contains("\"first\""), "{}", text(&output));
+    let output = up.command(&["run", "trigger", "hello", "--wait"]);
+    assert!(output.status.success(), "{}", text(&output));
+    let output = up.command(&["doctor"]);
+    assert!(output.status.success(), "{}", text(&output));
+    assert!(up.stop(), "a stop by signal ends well");
+}
+
+#[test]
+fn a_port_in_use_is_named_with_what_to_do() {
+    let folder = open_folder();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    let output = streamify().args(["up", "--port", &port, "--data"]).arg(folder.path().join("data")).output().unwrap();
+    let said = text(&output);
+    assert!(!output.status.success() && said.contains(&port) && said.contains("in use"), "{said}");
+}

@@ -1,0 +1,18 @@
+-- panel: Listeners per day
+-- kind: stacked
+-- order: 40
+-- width: 6
+-- note: Different users a day, by the level at which they listened most
+with days as (
+    select date_trunc('day', hour) as day, userId, level, row_number() over (
+        partition by date_trunc('day', hour), userId order by count(*) desc, level
+    ) as choice
+    from prod.wide_streams
+    where hour >= $from and hour < $to and userId <> 0 and coalesce($state, stateCode) = stateCode
+    group by date_trunc('day', hour), userId, level
+)
+select cast(cast(day as date) as varchar) as label, level as series, count(*) as value
+from days
+where choice = 1
+group by 1, 2
+order by 1, 2 desc
