@@ -1,0 +1,46 @@
+//! `/monitor/health` and `/version`.
+
+use super::ApiError;
+use crate::app::Shared;
+use crate::health::{self, Part};
+use crate::ui::rfc3339;
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use serde_json::{Value, json};
+
+/// Open to everybody, as Airflow's: load balancers ask it. 503 when the database does not answer.
+pub async fn health(State(app): State<Shared>) -> Result<Response, ApiError> {
+    let now = app.clock.now();
+    let found = match app.store.health(now).await {
+        Ok(found) => found,
+        Err(error) => {
+            tracing::error!(%error, "health: the database does not answer");
+            let body = json!({ "metadatabase": { "status": "unhealthy" } });
+            return Ok((StatusCode::SERVICE_UNAVAILABLE, Json(body)).into_response());
+        }
+    };
+    let parts = health::parts(&found, now);
+    let named = |name: &str| parts.iter().find(|part| part.name == name);
+    let status =
+        |part: Option<&Part>| if part.is_some_and(|part| part.healthy) { "healthy" } else { "unhealthy" };
+    let seen = |part: Option<&Part>| {
+        part.and_then(|part| part.last_seen).map_or(Value::Null, |at| rfc3339(at).into())
+    };
+    let (scheduler, workers) = (named("scheduler"), named("workers"));
+    let body = json!({
+        "metadatabase": { "status": "healthy" },
+        "scheduler": { "status": status(scheduler), "latest_scheduler_heartbeat": seen(scheduler) },
+        "triggerer": { "status": null, "latest_triggerer_heartbeat": null },
+        "dag_processor": { "status": status(workers), "latest_dag_processor_heartbeat": seen(workers) },
+        "workers": { "status": status(workers), "latest_worker_heartbeat": seen(workers) },
+        "queue": { "status": status(named("queue")), "queued_attempts": found.queue.queued_attempts, "running_attempts": found.queue.running_attempts },
+        "invariants": { "status": status(named("invariants")), "violations": found.invariants },
+    });
+    Ok(Json(body).into_response())
+}
+
+pub async fn version() -> Json<Value> {
+    Json(json!({ "version": env!("CARGO_PKG_VERSION"), "git_version": null }))
+}

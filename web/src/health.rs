@@ -1,0 +1,97 @@
+//! Is the system well? One judgement for the page and the API.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use store::views::health::Health;
+
+/// A node that was not heard of for longer is not counted as live.
+const SILENCE: TimeDelta = TimeDelta::seconds(60);
+/// Work that waits longer while nobody takes it is worth a look.
+const LONG_WAIT: TimeDelta = TimeDelta::minutes(5);
+
+pub struct Part {
+    pub name: &'static str,
+    pub healthy: bool,
+    pub words: String,
+    pub last_seen: Option<DateTime<Utc>>,
+}
+
+/// The parts that must be well, in the order of a page. A store that did not answer has no `Health` and never comes here.
+pub fn parts(health: &Health, now: DateTime<Utc>) -> Vec<Part> {
+    let live: Vec<_> =
+        health.nodes.iter().filter(|n| n.ended_at.is_none() && now - n.last_seen_at < SILENCE).collect();
+    let newest = live.iter().map(|node| node.last_seen_at).max();
+    let planner = health.duties.iter().find(|duty| duty.name == "planner" && duty.expires_at > now);
+    let planner_seen =
+        planner.and_then(|duty| live.iter().find(|node| node.id == duty.node)).map(|node| node.last_seen_at);
+    let waits = health.queue.oldest_queued_at.map(|at| now - at).filter(|wait| *wait > LONG_WAIT);
+    vec![
+        Part {
+            name: "database",
+            healthy: true,
+            words: skew_words(health.clock_skew_ms),
+            last_seen: Some(now),
+        },
+        Part {
+            name: "scheduler",
+            healthy: planner_seen.is_some(),
+            words: planner.map_or_else(
+                || "no node plans: start one with `streamify up` or `streamify scheduler`".into(),
+                |duty| {
+                    format!(
+                        "planned by {} (term {})",
+                        duty.node_name.as_deref().unwrap_or("a node that is gone"),
+                        duty.term
+                    )
+                },
+            ),
+            last_seen: planner_seen,
+        },
+        Part {
+            name: "workers",
+            healthy: !live.is_empty(),
+            words: match live.len() {
+                0 => "no node is live: nothing runs".into(),
+                n => format!(
+                    "{}, {} tasks and {} services at work",
+                    crate::ui::plural(n, "node", "nodes"),
+                    live.iter().map(|n| n.used_slots).sum::<i64>(),
+                    live.iter().map(|n| n.used_service_slots).sum::<i64>()
+                ),
+            },
+            last_seen: newest,
+        },
+        Part {
+            name: "queue",
+            healthy: waits.is_none(),
+            words: match waits {
+                Some(wait) => format!(
+                    "{} attempts wait, the oldest for {}",
+                    health.queue.queued_attempts,
+                    crate::ui::duration(wait)
+                ),
+                None => format!(
+                    "{} runs and {} attempts wait, {} run",
+                    health.queue.queued_runs, health.queue.queued_attempts, health.queue.running_attempts
+                ),
+            },
+            last_seen: newest,
+        },
+        Part {
+            name: "invariants",
+            healthy: health.invariants.hold(),
+            words: if health.invariants.hold() {
+                "all hold".into()
+            } else {
+                "some do not hold: see the figures below".into()
+            },
+            last_seen: Some(now),
+        },
+    ]
+}
+
+fn skew_words(ms: i64) -> String {
+    if ms.abs() > 2_000 {
+        return format!("answers; its clock differs from ours by {ms} ms");
+    }
+    "answers".into()
+}

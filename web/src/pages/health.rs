@@ -1,0 +1,124 @@
+//! Is the system well, and if not, what is wrong.
+
+use super::figures;
+use super::shell::Shell;
+use super::{Page, show};
+use crate::app::Shared;
+use crate::auth::Viewer;
+use crate::health;
+use crate::ui::{self, Html};
+use askama::Template;
+use axum::extract::State;
+use chrono::{DateTime, Utc};
+use store::views::health::{Health, NodeHealth};
+
+#[derive(Template)]
+#[template(path = "health.html")]
+struct HealthPage {
+    shell: Shell,
+    overall: Html,
+    parts: Vec<PartCard>,
+    nodes: Vec<NodeLine>,
+    duties: Vec<DutyLine>,
+    invariants: Vec<(String, String)>,
+    tables: Vec<TableLine>,
+    stats: Vec<(String, String)>,
+}
+
+struct PartCard {
+    name: &'static str,
+    state: Html,
+    words: String,
+}
+
+struct NodeLine {
+    name: String,
+    href: Option<String>,
+    state: Html,
+    place: String,
+    version: String,
+    slots: String,
+    since: Html,
+    seen: Html,
+    ended: String,
+}
+
+struct DutyLine {
+    name: String,
+    node: String,
+    term: i64,
+    state: Html,
+}
+
+struct TableLine {
+    name: String,
+    rows: String,
+    dead: String,
+    size: String,
+}
+
+pub async fn page(State(app): State<Shared>, viewer: Viewer) -> Page {
+    let now = app.clock.now();
+    let found = app.store.health(now).await?;
+    let parts = health::parts(&found, now);
+    let word = |healthy: bool| if healthy { "healthy" } else { "unhealthy" };
+    let invariants = serde_json::to_value(&found.invariants).unwrap_or_default();
+    let stats = (app.stats)();
+    show(&HealthPage {
+        shell: Shell::new(&app, viewer, "health", "Health", "/health"),
+        overall: ui::badge(word(parts.iter().all(|part| part.healthy))),
+        parts: parts
+            .into_iter()
+            .map(|part| PartCard { name: part.name, state: ui::badge(word(part.healthy)), words: part.words })
+            .collect(),
+        nodes: found.nodes.iter().map(|node| node_line(node, now)).collect(),
+        duties: duties(&found, now),
+        invariants: figures::flat(&invariants)
+            .into_iter()
+            .map(|(name, value)| (name.replace('_', " "), value))
+            .collect(),
+        tables: tables(&found),
+        stats: if stats.as_object().is_some_and(serde_json::Map::is_empty) {
+            Vec::new()
+        } else {
+            figures::flat(&stats)
+        },
+    })
+}
+
+fn node_line(node: &NodeHealth, now: DateTime<Utc>) -> NodeLine {
+    NodeLine {
+        name: node.name.clone(),
+        href: node.http_url.clone().filter(|_| node.ended_at.is_none()),
+        state: Html(match node.ended_at {
+            None => r#"<span class="badge s-healthy"><i aria-hidden="true">✓</i>live</span>"#.into(),
+            Some(_) => r#"<span class="badge s-cancelled"><i aria-hidden="true">–</i>ended</span>"#.into(),
+        }),
+        place: format!("{} · {}", node.host, node.pid),
+        version: node.version.clone(),
+        slots: format!("{} + {}", node.used_slots, node.used_service_slots),
+        since: ui::ago(node.registered_at, now),
+        seen: ui::ago(node.last_seen_at, now),
+        ended: node.ended_reason.clone().unwrap_or_default(),
+    }
+}
+
+fn duties(health: &Health, now: DateTime<Utc>) -> Vec<DutyLine> {
+    let line = |duty: &store::views::health::DutyHealth| DutyLine {
+        name: duty.name.clone(),
+        node: duty.node_name.clone().unwrap_or_else(|| "–".into()),
+        term: duty.term,
+        state: ui::badge(if duty.expires_at > now { "healthy" } else { "unhealthy" }),
+    };
+    health.duties.iter().map(line).collect()
+}
+
+fn tables(health: &Health) -> Vec<TableLine> {
+    let line = |table: &store::views::health::TableHealth| TableLine {
+        name: table.name.clone(),
+        rows: ui::number(table.rows as f64),
+        dead: ui::number(table.dead_rows as f64),
+        size: format!("{:.1} MB", table.bytes as f64 / 1e6),
+    };
+    health.tables.iter().map(line).collect()
+}

@@ -1,0 +1,72 @@
+//! Services: is each ready, since when, how often restarted, and what it tells of itself.
+
+use super::figures;
+use super::run::instance_name;
+use super::shell::Shell;
+use super::{Page, show};
+use crate::app::Shared;
+use crate::auth::Viewer;
+use crate::error::PageError;
+use crate::ui::{self, Html};
+use askama::Template;
+use axum::extract::State;
+use chrono::{DateTime, Utc};
+use model::{Dag, TaskState};
+use store::views::services::ServiceRow;
+
+#[derive(Template)]
+#[template(path = "services.html")]
+struct ServicesPage {
+    shell: Shell,
+    rows: Vec<ServiceCard>,
+}
+
+struct ServiceCard {
+    name: String,
+    dag: String,
+    href: String,
+    state: Html,
+    figures: Html,
+    uptime: String,
+    restarts: i64,
+    node: String,
+    told: Html,
+    message: Option<String>,
+}
+
+pub async fn page(State(app): State<Shared>, viewer: Viewer) -> Page {
+    let mut rows = Vec::new();
+    for service in app.store.services().await? {
+        let dag = app.store.dag_version(service.instance.version_id).await.map_err(PageError::from)?;
+        rows.push(card(service, &dag, app.clock.now()));
+    }
+    show(&ServicesPage { shell: Shell::new(&app, viewer, "services", "Services", "/services"), rows })
+}
+
+/// A running service is either ready or still starting.
+pub fn state_word(service: &ServiceRow) -> &'static str {
+    match service.instance.state {
+        TaskState::Running if service.instance.ready_at.is_some() => "ready",
+        TaskState::Running => "starting",
+        other => other.as_str(),
+    }
+}
+
+fn card(service: ServiceRow, dag: &Dag, now: DateTime<Utc>) -> ServiceCard {
+    let instance = &service.instance;
+    ServiceCard {
+        name: instance_name(dag, instance),
+        href: ui::task_url(&instance.dag_id, &instance.run_id, &instance.task_id, instance.map_index),
+        state: ui::badge(state_word(&service)),
+        figures: service
+            .status
+            .as_ref()
+            .map_or_else(Html::default, |(status, _)| figures::status(status, now)),
+        uptime: ui::span_text(service.live_since, None, now),
+        restarts: service.restarts,
+        node: instance.node.clone().unwrap_or_else(|| "–".into()),
+        told: service.status.as_ref().map_or_else(|| Html("none yet".into()), |(_, at)| ui::ago(*at, now)),
+        message: instance.message.clone(),
+        dag: instance.dag_id.clone(),
+    }
+}
