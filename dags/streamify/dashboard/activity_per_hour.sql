@@ -2,6 +2,7 @@
 -- kind: lines
 -- order: 21
 -- width: 5
+-- height: 400
 -- note: Streams in each hour (UTC) of the newest day, and of the day before
 with newest as (
     select date_trunc('day', max(hour)) as day from prod.agg_hourly where hour < $to

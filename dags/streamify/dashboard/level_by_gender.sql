@@ -2,6 +2,7 @@
 -- kind: stacked
 -- order: 33
 -- width: 3
+-- height: 270
 select
     case gender when 'F' then 'Female' when 'M' then 'Male' else 'Unknown' end as label,
     level as series,

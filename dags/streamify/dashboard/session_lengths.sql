@@ -2,6 +2,7 @@
 -- kind: stacked
 -- order: 52
 -- width: 3
+-- height: 190
 with sessions as (
     select sessionId, count(*) as songs
     from prod.wide_streams

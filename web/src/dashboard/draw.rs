@@ -2,7 +2,7 @@
 
 use super::ask::{Choice, View};
 use super::file::{Kind, PanelFile};
-use crate::svg::chart::{self, Series};
+use crate::svg::chart::{self, Series, Size};
 use crate::svg::{bars, donut, heat, map};
 use crate::ui::{self, Html, esc};
 use chrono::{DateTime, Utc};
@@ -40,12 +40,12 @@ pub fn panel(
             let (labels, series) = series(rows);
             let names: Vec<String> = series.iter().map(|s| s.name.clone()).collect();
             let keys = if names.len() > 1 { chart::keys(&names).0 } else { String::new() };
-            Html(chart::stacked(&labels, &series, &panel.title).0 + &keys)
+            Html(chart::stacked(&labels, &series, size(panel), &panel.title).0 + &keys)
         }
         Kind::Lines => {
             let (labels, series) = series(rows);
             let names: Vec<String> = series.iter().map(|s| s.name.clone()).collect();
-            Html(chart::lines(&labels, &series, &panel.title).0 + &chart::keys(&names).0)
+            Html(chart::lines(&labels, &series, size(panel), &panel.title).0 + &chart::keys(&names).0)
         }
         Kind::Heat => grid(panel, rows),
         Kind::Map => {
@@ -58,6 +58,11 @@ pub fn panel(
             map::draw(&values, picked, href, &panel.title)
         }
     }
+}
+
+/// What a panel of this width has on a page of usual width, so that type in charts is as large as the rest.
+fn size(panel: &PanelFile) -> Size {
+    Size { width: f64::from(panel.width) * 112.0 - 48.0, height: f64::from(panel.height) }
 }
 
 fn number(value: Option<&Value>) -> Option<f64> {
@@ -110,7 +115,7 @@ fn figure(panel: &PanelFile, rows: &Rows) -> Html {
         }
         _ => String::new(),
     };
-    Html(format!(r#"<div><span class="big" title="{exact}">{shown}</span> {delta}</div>"#))
+    Html(format!(r#"<div><span class="big" title="{exact}">{shown}</span>{delta}</div>"#))
 }
 
 fn strip(rows: &Rows, now: DateTime<Utc>) -> Html {
@@ -158,7 +163,7 @@ fn funnel(rows: &Rows) -> Html {
     for (label, value) in &rows {
         let _ = write!(
             out,
-            r#"<tr><td class="label">{}</td><td class="num">{:.1} %</td><td class="shade">{}{}</td></tr>"#,
+            r#"<tr><td class="label">{}</td><td class="num nowrap">{:.1} %</td><td class="shade">{}{}</td></tr>"#,
             esc(label),
             value / first * 100.0,
             bars::shade(value / first),
@@ -232,7 +237,7 @@ fn grid(panel: &PanelFile, rows: &Rows) -> Html {
             values[line][column] = number(rows.get(row, "value"));
         }
     }
-    heat::draw(&lines, &columns, &values, panel.percent, &panel.title)
+    heat::draw(&lines, &columns, &values, size(panel).width, panel.percent, &panel.title)
 }
 
 #[cfg(test)]

@@ -48,6 +48,8 @@ pub struct PanelFile {
     pub order: i32,
     /// Of twelve columns.
     pub width: u8,
+    /// Of a chart, in pixels.
+    pub height: u16,
     pub note: String,
     /// For a filter: the name of its value in the other queries.
     pub name: String,
@@ -72,6 +74,7 @@ impl PanelFile {
             kind: Kind::Number,
             order: 1000,
             width: 4,
+            height: 220,
             note: String::new(),
             name: String::new(),
             all: "all".into(),
@@ -93,6 +96,13 @@ impl PanelFile {
                 "kind" => kind = Some(read_kind(value).ok_or_else(|| wrong("unknown kind; known: filter, number, strip, ranking, funnel, donut, stacked, lines, heat, map"))?),
                 "order" => panel.order = value.parse().map_err(|_| wrong("order must be a number"))?,
                 "width" => panel.width = value.parse().ok().filter(|w| (2..=12).contains(w)).ok_or_else(|| wrong("width must be 2 to 12"))?,
+                "height" => {
+                    panel.height = value
+                        .parse()
+                        .ok()
+                        .filter(|h| (80..=1000).contains(h))
+                        .ok_or_else(|| wrong("height must be 80 to 1000"))?;
+                }
                 "note" => panel.note = value.into(),
                 "name" => panel.name = value.into(),
                 "all" => panel.all = value.into(),

@@ -78,8 +78,8 @@ fn keyed_table(name: &str, rows: &Map<String, Value>, now: DateTime<Utc>) -> Htm
             .iter()
             .map(|c| {
                 format!(
-                    r#"<td class="num">{}</td>"#,
-                    row.get(*c).map_or_else(Html::default, |v| show(v, now))
+                    r#"<td class="num nowrap">{}</td>"#,
+                    row.get(*c).map_or_else(Html::default, |v| short(v, now))
                 )
             })
             .collect();
@@ -121,6 +121,12 @@ fn title(key: &str) -> String {
     let words = key.replace('_', " ");
     let mut chars = words.chars();
     chars.next().map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
+}
+
+/// As [`show`], for a narrow column: an instant only as its distance.
+fn short(value: &Value, now: DateTime<Utc>) -> Html {
+    let at = value.as_str().and_then(|text| DateTime::parse_from_rfc3339(text).ok());
+    at.map_or_else(|| show(value, now), |at| ui::ago(at.to_utc(), now))
 }
 
 fn show(value: &Value, now: DateTime<Utc>) -> Html {

@@ -108,9 +108,20 @@ fn duties(health: &Health, now: DateTime<Utc>) -> Vec<DutyLine> {
         name: duty.name.clone(),
         node: duty.node_name.clone().unwrap_or_else(|| "–".into()),
         term: duty.term,
-        state: ui::badge(if duty.expires_at > now { "healthy" } else { "unhealthy" }),
+        state: Html(if duty.expires_at > now {
+            "held".into()
+        } else {
+            r#"<span class="muted">free</span>"#.into()
+        }),
     };
     health.duties.iter().map(line).collect()
+}
+
+fn size(bytes: i64) -> String {
+    match bytes {
+        1_000_000.. => format!("{:.1} MB", bytes as f64 / 1e6),
+        _ => format!("{} kB", bytes / 1000),
+    }
 }
 
 fn tables(health: &Health) -> Vec<TableLine> {
@@ -118,7 +129,7 @@ fn tables(health: &Health) -> Vec<TableLine> {
         name: table.name.clone(),
         rows: ui::number(table.rows as f64),
         dead: ui::number(table.dead_rows as f64),
-        size: format!("{:.1} MB", table.bytes as f64 / 1e6),
+        size: size(table.bytes),
     };
     health.tables.iter().map(line).collect()
 }

@@ -132,7 +132,7 @@ pub async fn page(
     show(&TaskPage {
         name: run::instance_name(&dag, &instance),
         state: ui::badge(instance.state.as_str()),
-        message: chosen.and_then(|a| a.message.clone()).or_else(|| instance.message.clone()),
+        message: message(&instance, chosen),
         bad: chosen.is_some_and(|a| matches!(a.next_state.as_deref(), Some("failed" | "up_for_retry"))),
         may_clear: shell.may_write() && instance.state.is_final() && run.state.is_final(),
         kind: task.map_or_else(String::new, |task| task.uses.clone()),
@@ -153,6 +153,15 @@ pub async fn page(
         task_id,
         shell,
     })
+}
+
+/// What is worth saying about the end: a success needs no words.
+fn message(instance: &InstanceRow, attempt: Option<&AttemptRow>) -> Option<String> {
+    match attempt {
+        Some(attempt) if attempt.next_state.as_deref() == Some("success") => None,
+        Some(attempt) => attempt.message.clone(),
+        None => instance.message.clone(),
+    }
 }
 
 /// A wait that looks again and again makes one attempt a look; its try shows the newest.
@@ -195,7 +204,7 @@ fn try_tab(attempt: &AttemptRow, base: &str, chosen: Option<&AttemptRow>) -> Try
 fn ending_words(attempt: &AttemptRow) -> String {
     match attempt.state.as_str() {
         "done" => "success".into(),
-        "failed_for_good" => "failed for good".into(),
+        "failed_for_good" => "failed, no retry".into(),
         "poke" => "looked".into(),
         other => ui::esc(&ui::state_words(other)),
     }
@@ -277,7 +286,7 @@ async fn attempt_log(
     );
     let query = format!("map_index={}&attempt={}", instance.map_index, attempt.id);
     let words = match attempt.ended_at {
-        Some(ended) => format!("{}, {}", attempt.state.replace('_', " "), ui::ago_text(ended, now)),
+        Some(ended) => format!("{}, {}", ending_words(attempt), ui::ago_text(ended, now)),
         None => attempt.state.clone(),
     };
     Ok(AttemptLog {

@@ -9,8 +9,13 @@ pub struct Series {
     pub values: Vec<Option<f64>>,
 }
 
-const W: f64 = 760.0;
-const H: f64 = 220.0;
+/// How large a chart is drawn, in pixels.
+#[derive(Clone, Copy)]
+pub struct Size {
+    pub width: f64,
+    pub height: f64,
+}
+
 const LEFT: f64 = 48.0;
 const BOTTOM: f64 = 24.0;
 const TOP: f64 = 10.0;
@@ -25,13 +30,14 @@ fn round_up(value: f64) -> f64 {
     step.map_or(value, |s| s * unit)
 }
 
-fn frame(svg: &mut String, top: f64) {
+fn frame(svg: &mut String, size: Size, top: f64) {
+    let Size { width, height } = size;
     for i in 0..=4 {
         let value = top * f64::from(i) / 4.0;
-        let y = H - BOTTOM - (H - BOTTOM - TOP) * f64::from(i) / 4.0;
+        let y = height - BOTTOM - (height - BOTTOM - TOP) * f64::from(i) / 4.0;
         let _ = write!(
             svg,
-            r#"<line class="axis" x1="{LEFT}" x2="{W}" y1="{y:.1}" y2="{y:.1}"/><text x="{}" y="{:.1}" text-anchor="end">{}</text>"#,
+            r#"<line class="axis" x1="{LEFT}" x2="{width}" y1="{y:.1}" y2="{y:.1}"/><text x="{}" y="{:.1}" text-anchor="end">{}</text>"#,
             LEFT - 7.0,
             y + 4.0,
             compact(value)
@@ -39,29 +45,35 @@ fn frame(svg: &mut String, top: f64) {
     }
 }
 
-fn x_labels(svg: &mut String, labels: &[String], at: impl Fn(usize) -> f64) {
-    let every = labels.len().div_ceil(12).max(1);
+fn x_labels(svg: &mut String, size: Size, labels: &[String], at: impl Fn(usize) -> f64) {
+    let longest = labels.iter().map(|label| label.chars().count()).max().unwrap_or(1);
+    // As many as fit side by side.
+    let room = ((size.width - LEFT) / (longest as f64 * 7.0 + 10.0)).max(1.0) as usize;
+    let every = labels.len().div_ceil(room).max(1);
     for (i, label) in labels.iter().enumerate().step_by(every) {
         let _ = write!(
             svg,
             r#"<text x="{:.1}" y="{}" text-anchor="middle">{}</text>"#,
             at(i),
-            H - 6.0,
+            size.height - 6.0,
             esc(label)
         );
     }
 }
 
-pub fn lines(labels: &[String], series: &[Series], label: &str) -> Html {
+pub fn lines(labels: &[String], series: &[Series], size: Size, label: &str) -> Html {
+    let Size { width, height } = size;
     let largest = series.iter().flat_map(|s| s.values.iter().flatten()).fold(0.0_f64, |a, b| a.max(*b));
     let top = round_up(largest);
-    let step = (W - LEFT - 16.0) / (labels.len().max(2) - 1) as f64;
+    let step = (width - LEFT - 16.0) / (labels.len().max(2) - 1) as f64;
     let x = |i: usize| LEFT + 8.0 + step * i as f64;
-    let y = |value: f64| H - BOTTOM - (H - BOTTOM - TOP) * value / top;
-    let mut svg =
-        format!(r#"<svg class="chart" viewBox="0 0 {W} {H}" role="img" aria-label="{}">"#, esc(label));
-    frame(&mut svg, top);
-    x_labels(&mut svg, labels, x);
+    let y = |value: f64| height - BOTTOM - (height - BOTTOM - TOP) * value / top;
+    let mut svg = format!(
+        r#"<svg class="chart" viewBox="0 0 {width} {height}" role="img" aria-label="{}">"#,
+        esc(label)
+    );
+    frame(&mut svg, size, top);
+    x_labels(&mut svg, size, labels, x);
     // The first series is the one that counts: drawn last, above the others, with an area under it.
     for (n, one) in series.iter().enumerate().rev() {
         let mut path = String::new();
@@ -110,23 +122,26 @@ fn area(svg: &mut String, series: &Series, x: &impl Fn(usize) -> f64, y: &impl F
     let _ = write!(svg, r#"<path class="area" d="{path}L{:.1} {:.1}Z"/>"#, x(last.0), y(0.0));
 }
 
-pub fn stacked(labels: &[String], series: &[Series], label: &str) -> Html {
+pub fn stacked(labels: &[String], series: &[Series], size: Size, label: &str) -> Html {
+    let Size { width, height } = size;
     let sum = |i: usize| series.iter().filter_map(|s| *s.values.get(i)?).sum::<f64>();
     let top = round_up((0..labels.len()).map(sum).fold(0.0_f64, f64::max));
-    let step = (W - LEFT) / labels.len().max(1) as f64;
+    let step = (width - LEFT) / labels.len().max(1) as f64;
     let wide = (step * 0.62).min(120.0);
     let x = |i: usize| LEFT + step * (i as f64 + 0.5);
-    let tall = |value: f64| (H - BOTTOM - TOP) * value / top;
-    let mut svg =
-        format!(r#"<svg class="chart" viewBox="0 0 {W} {H}" role="img" aria-label="{}">"#, esc(label));
-    frame(&mut svg, top);
-    x_labels(&mut svg, labels, x);
+    let tall = |value: f64| (height - BOTTOM - TOP) * value / top;
+    let mut svg = format!(
+        r#"<svg class="chart" viewBox="0 0 {width} {height}" role="img" aria-label="{}">"#,
+        esc(label)
+    );
+    frame(&mut svg, size, top);
+    x_labels(&mut svg, size, labels, x);
     for (i, name) in labels.iter().enumerate() {
-        let mut base = H - BOTTOM;
+        let mut base = height - BOTTOM;
         for (n, one) in series.iter().enumerate() {
             let Some(value) = one.values.get(i).copied().flatten().filter(|v| *v > 0.0) else { continue };
-            let height = tall(value);
-            base -= height;
+            let high = tall(value);
+            base -= high;
             let title = format!(
                 "{}, {}: {} ({:.1} %)",
                 esc(name),
@@ -136,7 +151,7 @@ pub fn stacked(labels: &[String], series: &[Series], label: &str) -> Html {
             );
             let _ = write!(
                 svg,
-                r#"<rect class="k{}" x="{:.1}" y="{base:.1}" width="{wide:.1}" height="{height:.1}"><title>{title}</title></rect>"#,
+                r#"<rect class="k{}" x="{:.1}" y="{base:.1}" width="{wide:.1}" height="{high:.1}"><title>{title}</title></rect>"#,
                 n % 4 + 1,
                 x(i) - wide / 2.0
             );
@@ -172,7 +187,9 @@ mod tests {
     #[test]
     fn names_from_data_are_escaped() {
         let series = [Series { name: "<b>".into(), values: vec![Some(1.0)] }];
-        let html = stacked(&["<i>".into()], &series, "<u>").0 + &lines(&["<i>".into()], &series, "<u>").0;
+        let size = Size { width: 400.0, height: 200.0 };
+        let html = stacked(&["<i>".into()], &series, size, "<u>").0
+            + &lines(&["<i>".into()], &series, size, "<u>").0;
         assert!(!html.contains("<b>") && !html.contains("<i>") && !html.contains("<u>"));
     }
 }

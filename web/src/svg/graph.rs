@@ -1,6 +1,6 @@
 //! The graph of a dag's tasks, each with its state in one run.
 
-use super::layout;
+use super::layout::{Item, Layout, layout};
 use crate::ui::{Html, esc, glyph, state_class, state_words};
 use std::fmt::Write;
 
@@ -18,46 +18,64 @@ pub struct Node {
 }
 
 const HEIGHT: usize = 44;
+const BEND: usize = 10;
 const GAP_X: usize = 56;
 const GAP_Y: usize = 16;
 
 pub fn draw(nodes: &[Node]) -> Html {
     let needs: Vec<Vec<usize>> = nodes.iter().map(|node| node.needs.clone()).collect();
-    let places = layout::place(&needs);
-    let layers = places.iter().map(|place| place.layer + 1).max().unwrap_or(0);
-    let mut wide = vec![110_usize; layers];
-    let mut tall = vec![0_usize; layers];
-    for (node, place) in nodes.iter().zip(&places) {
-        let text = shorten(&node.name).chars().count() * 8 + 50;
-        wide[place.layer] = wide[place.layer].max(text.max(node.kind.chars().count() * 7 + 50));
-        tall[place.layer] = tall[place.layer].max(place.row + 1);
-    }
-    let height = tall.iter().max().copied().unwrap_or(0) * (HEIGHT + GAP_Y) + GAP_Y;
-    let mut left = vec![GAP_Y; layers];
-    for layer in 1..layers {
-        left[layer] = left[layer - 1] + wide[layer - 1] + GAP_X;
-    }
-    let width = left.last().zip(wide.last()).map_or(0, |(x, w)| x + w + GAP_Y);
-    let position = |i: usize| {
-        let place = places[i];
-        let top = (height - tall[place.layer] * (HEIGHT + GAP_Y) + GAP_Y) / 2;
-        (left[place.layer], top + place.row * (HEIGHT + GAP_Y), wide[place.layer])
-    };
+    let layout = layout(&needs);
+    let places = Places::of(&layout, nodes);
     let mut svg = format!(
-        r#"<svg width="{width}" height="{height}" viewBox="0 0 {width} {height}" role="group" aria-label="Tasks and what each needs">"#
+        r#"<svg width="{0}" height="{1}" viewBox="0 0 {0} {1}" role="group" aria-label="Tasks and what each needs">"#,
+        places.width, places.height
     );
-    for (i, node) in nodes.iter().enumerate() {
-        let (x, y, _) = position(i);
-        for &need in &node.needs {
-            let (nx, ny, nw) = position(need);
-            edge(&mut svg, (nx + nw, ny + HEIGHT / 2), (x, y + HEIGHT / 2));
+    for &(from, to) in &places.layout.edges {
+        let (x, y, w) = places.at[from];
+        let (to_x, to_y, _) = places.at[to];
+        edge(&mut svg, (x + w, y), (to_x, to_y));
+        if places.layout.items[from] == Item::Bend {
+            let _ = write!(svg, r#"<path class="edge" d="M{x} {y}H{}"/>"#, x + w);
         }
     }
-    for (i, node) in nodes.iter().enumerate() {
-        draw_node(&mut svg, node, position(i));
+    for (node, &(x, y, w)) in nodes.iter().zip(&places.at) {
+        draw_node(&mut svg, node, (x, y - HEIGHT / 2, w));
     }
     svg.push_str("</svg>");
     Html(svg)
+}
+
+struct Places<'a> {
+    layout: &'a Layout,
+    /// Of each item: left, middle, width.
+    at: Vec<(usize, usize, usize)>,
+    width: usize,
+    height: usize,
+}
+
+impl Places<'_> {
+    fn of<'a>(layout: &'a Layout, nodes: &[Node]) -> Places<'a> {
+        let tall = |item: usize| if layout.items[item] == Item::Bend { BEND } else { HEIGHT };
+        let column = |layer: &Vec<usize>| layer.iter().map(|&item| tall(item) + GAP_Y).sum::<usize>();
+        let height = layout.layers.iter().map(column).max().unwrap_or(0) + GAP_Y;
+        let mut at = vec![(0, 0, 0); layout.items.len()];
+        let mut left = GAP_Y;
+        for layer in &layout.layers {
+            let wide = layer.iter().filter_map(|&item| Some(width_of(nodes.get(item)?))).max().unwrap_or(110);
+            let mut top = (height - column(layer)) / 2 + GAP_Y / 2;
+            for &item in layer {
+                at[item] = (left, top + tall(item) / 2, wide);
+                top += tall(item) + GAP_Y;
+            }
+            left += wide + GAP_X;
+        }
+        Places { layout, at, width: (left + GAP_Y).saturating_sub(GAP_X), height }
+    }
+}
+
+fn width_of(node: &Node) -> usize {
+    let name = shorten(&node.name).chars().count() * 8 + 50;
+    name.max(node.kind.chars().count() * 7 + 50).max(110)
 }
 
 fn edge(svg: &mut String, from: (usize, usize), to: (usize, usize)) {

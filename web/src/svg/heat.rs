@@ -16,11 +16,12 @@ pub fn draw(
     rows: &[String],
     columns: &[String],
     values: &[Vec<Option<f64>>],
+    width: f64,
     percent: bool,
     label: &str,
 ) -> Html {
     let left = 14.0 + rows.iter().map(|row| row.chars().count()).max().unwrap_or(0) as f64 * 6.0;
-    let (width, cell) = (760.0, 26.0);
+    let cell = 26.0;
     let step = (width - left) / columns.len().max(1) as f64;
     let height = 18.0 + cell * rows.len() as f64;
     let largest = values.iter().flatten().flatten().fold(0.0_f64, |a, b| a.max(*b));
@@ -29,7 +30,7 @@ pub fn draw(
         r#"<svg class="heat" viewBox="0 0 {width} {height}" role="img" aria-label="{}">"#,
         esc(label)
     );
-    let every = columns.len().div_ceil(24).max(1);
+    let every = (columns.len() as f64 * 20.0 / (width - left)).ceil().max(1.0) as usize;
     for (c, column) in columns.iter().enumerate().step_by(every) {
         let _ = write!(
             svg,

@@ -1,8 +1,9 @@
 //! The pages over a database full of plausible rows: `DATABASE_URL=postgres://.. cargo run -p web --example demo`.
-//! With `WAREHOUSE=duckdb:<file>` the dashboard shows that warehouse, with the panels of `dags/streamify/dashboard`.
+//! Without `DATABASE_URL` it starts a Postgres of its own. With `WAREHOUSE=duckdb:<file>` the dashboard shows that warehouse.
 
-#[path = "../tests/it/seed.rs"]
+#[path = "../../tests/it/seed.rs"]
 mod seed;
+mod warehouse;
 
 use chrono::{DateTime, TimeDelta, Timelike, Utc};
 use model::dag::Schedule;
@@ -39,10 +40,13 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
             concat!(env!("CARGO_MANIFEST_DIR"), "/../dags/streamify/dashboard").into(),
         ),
     };
-    let opened = std::env::var("WAREHOUSE").ok().map(|url| warehouse::open(&url)).transpose()?;
+    let opened = match std::env::var("WAREHOUSE") {
+        Ok(url) => ::warehouse::open(&url)?,
+        Err(_) => warehouse::demo(Utc::now()).await?,
+    };
     let stats =
         Arc::new(|| serde_json::json!({ "ticks": 18, "claimed": 412, "finished": 410, "rings": 1377 }));
-    let web = Web::new(store.clone(), Arc::new(move || opened.clone()), Arc::new(Now), config, stats);
+    let web = Web::new(store.clone(), Arc::new(move || Some(opened.clone())), Arc::new(Now), config, stats);
     let listener = web.bind().await?;
     println!("http://{}", listener.local_addr()?);
     println!("{}", web::login_link(&store, "http://127.0.0.1:8765", Utc::now()).await?);
