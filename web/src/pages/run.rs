@@ -123,7 +123,7 @@ fn params(run: &RunRow) -> Vec<(String, String)> {
     run.params.as_object().into_iter().flatten().map(|(name, value)| (name.clone(), text(value))).collect()
 }
 
-/// `load` for a plain task, `load · listen_events` for an item of a mapped one.
+/// `load` for a plain task, `load · orders` for an item of a mapped one.
 pub fn instance_name(dag: &Dag, instance: &InstanceRow) -> String {
     let item = dag
         .tasks
