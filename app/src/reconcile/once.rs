@@ -23,7 +23,7 @@ pub async fn once(sources: &Sources<'_>, stop: &CancellationToken) -> Result<boo
     Ok(print(&lines, true) && failed.is_empty())
 }
 
-/// Ends when each run of a windowed dag has; returns those that did not succeed.
+/// Ends when each run of a windowed dag has, or one has failed; returns those that did not succeed.
 async fn wait_for_runs(store: &Store, stop: &CancellationToken) -> Result<Vec<RunRow>> {
     let bar = ProgressBar::new(1);
     if let Ok(style) = ProgressStyle::with_template("{bar:40} {pos}/{len} runs  {elapsed}") {
@@ -31,25 +31,24 @@ async fn wait_for_runs(store: &Store, stop: &CancellationToken) -> Result<Vec<Ru
     }
     let deadline = tokio::time::Instant::now() + PATIENCE;
     loop {
-        let runs = windowed_runs(store).await?;
-        let ended = runs.iter().filter(|run| run.state.is_final()).count();
-        bar.set_length(runs.len().max(1) as u64);
+        let (runs, _) = store.list_runs(&RunFilter { limit: RUNS_MAX, ..RunFilter::default() }).await?;
+        let failed = runs.iter().filter(|run| run.state.is_final() && run.state != RunState::Success);
+        let failed: Vec<RunRow> = failed.cloned().collect();
+        // Runs without a window bring the services and the catalogue: they need not end, but must not fail.
+        let windowed: Vec<&RunRow> = runs.iter().filter(|run| run.window.is_some()).collect();
+        let ended = windowed.iter().filter(|run| run.state.is_final()).count();
+        bar.set_length(windowed.len().max(1) as u64);
         bar.set_position(ended as u64);
-        if !runs.is_empty() && ended == runs.len() {
+        if !failed.is_empty() || (!windowed.is_empty() && ended == windowed.len()) {
             bar.finish();
-            return Ok(runs.into_iter().filter(|run| run.state != RunState::Success).collect());
+            return Ok(failed);
         }
         if tokio::time::Instant::now() > deadline {
-            bail!("{ended} of {} runs ended within {} minutes", runs.len(), PATIENCE.as_secs() / 60);
+            bail!("{ended} of {} runs ended within {} minutes", windowed.len(), PATIENCE.as_secs() / 60);
         }
         tokio::select! {
             () = stop.cancelled() => bail!("stopped before the runs had ended"),
             () = tokio::time::sleep(LOOK_EVERY) => {}
         }
     }
-}
-
-async fn windowed_runs(store: &Store) -> Result<Vec<RunRow>> {
-    let (runs, _) = store.list_runs(&RunFilter { limit: RUNS_MAX, ..RunFilter::default() }).await?;
-    Ok(runs.into_iter().filter(|run| run.window.is_some()).collect())
 }

@@ -118,6 +118,8 @@ fn surround(command: &mut Command, ctx: &TaskContext, env: &Env) {
     }
     command
         .env(NODE_VARIABLE, &env.node)
+        .env("STREAMIFY_LAKE_URL", env.lake.url())
+        .env("KAFKA_BOOTSTRAP_SERVERS", &env.brokers)
         .env("STREAMIFY_DAG_ID", &ctx.dag_id)
         .env("STREAMIFY_RUN_ID", &ctx.run_id)
         .env("STREAMIFY_TASK_ID", &ctx.task_id)
