@@ -6,7 +6,11 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 #[derive(Parser)]
-#[command(name = "streamify", version, about = "A data platform in one binary: scheduler, workers, streaming, models, checks, pages")]
+#[command(
+    name = "streamify",
+    version,
+    about = "A data platform in one binary: scheduler, workers, streaming, models, checks, pages"
+)]
 pub struct Cli {
     #[command(flatten)]
     pub global: Global,
@@ -69,7 +73,14 @@ pub enum Command {
 impl Command {
     /// Servers log to standard error by default; commands stay quiet.
     pub fn is_server(&self) -> bool {
-        matches!(self, Command::Up(_) | Command::Node(_) | Command::Broker(_) | Command::Generate(_) | Command::Stream(_))
+        matches!(
+            self,
+            Command::Up(_)
+                | Command::Node(_)
+                | Command::Broker(_)
+                | Command::Generate(_)
+                | Command::Stream(_)
+        )
     }
 }
 
@@ -222,6 +233,12 @@ pub enum DagCommand {
         dag: String,
         #[arg(long, short, default_value_t = 5)]
         count: usize,
+    },
+    /// The tick ledger: when it should have fired, and what came of it
+    Ticks {
+        dag: String,
+        #[arg(long, short, default_value_t = 30)]
+        count: i64,
     },
     /// Print the JSON Schema of DAG files
     Schema,

@@ -44,8 +44,15 @@ impl Config {
     }
 
     fn layered(file: Option<&Path>, environment: impl Fn(&str) -> Option<String>) -> Result<Config> {
-        let defaults = SETTINGS.iter().map(|setting| (setting.name, Entry { value: setting.default.to_string(), origin: Origin::Default }));
-        let mut config = Config { entries: defaults.collect(), vars: BTreeMap::new(), conns: BTreeMap::new(), json: false };
+        let defaults = SETTINGS.iter().map(|setting| {
+            (setting.name, Entry { value: setting.default.to_string(), origin: Origin::Default })
+        });
+        let mut config = Config {
+            entries: defaults.collect(),
+            vars: BTreeMap::new(),
+            conns: BTreeMap::new(),
+            json: false,
+        };
         match file {
             Some(file) => config.read_file(file)?,
             None if Path::new("streamify.toml").is_file() => config.read_file(Path::new("streamify.toml"))?,
@@ -53,27 +60,41 @@ impl Config {
         }
         for setting in SETTINGS {
             if let Some(value) = environment(setting.variable) {
-                config.entries.insert(setting.name, Entry { value, origin: Origin::Environment(setting.variable) });
+                config
+                    .entries
+                    .insert(setting.name, Entry { value, origin: Origin::Environment(setting.variable) });
             }
         }
         Ok(config)
     }
 
     fn read_file(&mut self, file: &Path) -> Result<()> {
-        let text = std::fs::read_to_string(file).with_context(|| format!("{}: cannot read", file.display()))?;
-        let table: toml::Table = text.parse().map_err(|error| anyhow::anyhow!("{}: {error}", file.display()))?;
+        let text =
+            std::fs::read_to_string(file).with_context(|| format!("{}: cannot read", file.display()))?;
+        let table: toml::Table =
+            text.parse().map_err(|error| anyhow::anyhow!("{}: {error}", file.display()))?;
         for (name, value) in table {
-            let line = text.lines().position(|line| line.trim_start().trim_start_matches('[').starts_with(&name)).map_or(0, |at| at + 1);
+            let line = text
+                .lines()
+                .position(|line| line.trim_start().trim_start_matches('[').starts_with(&name))
+                .map_or(0, |at| at + 1);
             match (name.as_str(), value) {
                 ("var", toml::Value::Table(vars)) => self.vars = to_json(vars)?,
                 ("conn", toml::Value::Table(conns)) => self.conns = to_json(conns)?,
                 (name, value) => {
                     let Some(setting) = SETTINGS.iter().find(|setting| setting.name == name) else {
-                        let known = SETTINGS.iter().map(|setting| setting.name).collect::<Vec<_>>().join(", ");
-                        bail!("{}:{line}: unknown setting `{name}`; known: {known}, [var], [conn]", file.display());
+                        let known =
+                            SETTINGS.iter().map(|setting| setting.name).collect::<Vec<_>>().join(", ");
+                        bail!(
+                            "{}:{line}: unknown setting `{name}`; known: {known}, [var], [conn]",
+                            file.display()
+                        );
                     };
                     let value = value.as_str().map_or_else(|| value.to_string(), str::to_string);
-                    self.entries.insert(setting.name, Entry { value, origin: Origin::File(file.to_path_buf(), line) });
+                    self.entries.insert(
+                        setting.name,
+                        Entry { value, origin: Origin::File(file.to_path_buf(), line) },
+                    );
                 }
             }
         }
@@ -109,7 +130,10 @@ impl Config {
         T::Err: std::fmt::Display,
     {
         let entry = &self.entries[name];
-        entry.value.parse().map_err(|error| anyhow::anyhow!("{name} = {:?} ({}): {error}", entry.value, entry.origin))
+        entry
+            .value
+            .parse()
+            .map_err(|error| anyhow::anyhow!("{name} = {:?} ({}): {error}", entry.value, entry.origin))
     }
 
     pub fn data_dir(&self) -> PathBuf {
@@ -126,7 +150,11 @@ impl Config {
             .iter()
             .map(|setting| {
                 let entry = &self.entries[setting.name];
-                let shown = if setting.secret && !entry.value.is_empty() { "***".to_string() } else { entry.value.clone() };
+                let shown = if setting.secret && !entry.value.is_empty() {
+                    "***".to_string()
+                } else {
+                    entry.value.clone()
+                };
                 (setting, shown, entry.origin.to_string())
             })
             .collect()
@@ -173,16 +201,19 @@ mod tests {
         assert_eq!(config.text("host"), "127.0.0.1");
         config.flag("port", Some("3".to_string()));
         assert_eq!(config.parsed::<u16>("port").unwrap(), 3);
-        let origins: Vec<String> = config.listing().into_iter().filter(|row| row.0.name == "users").map(|row| row.2).collect();
+        let origins: Vec<String> =
+            config.listing().into_iter().filter(|row| row.0.name == "users").map(|row| row.2).collect();
         assert!(origins[0].ends_with(":2"), "{origins:?} names file and line");
     }
 
     #[test]
     fn secrets_are_masked_and_unknown_settings_refused() {
-        let environment = |variable: &str| (variable == "DATABASE_URL").then(|| "postgres://u:hunter2@h/d".to_string());
+        let environment =
+            |variable: &str| (variable == "DATABASE_URL").then(|| "postgres://u:hunter2@h/d".to_string());
         let config = Config::layered(Some(file("").path()), environment).unwrap();
         assert!(config.listing().iter().all(|(_, shown, _)| !shown.contains("hunter2")));
-        let error = Config::layered(Some(file("port = 1\nprot = 2\n").path()), |_| None).unwrap_err().to_string();
+        let error =
+            Config::layered(Some(file("port = 1\nprot = 2\n").path()), |_| None).unwrap_err().to_string();
         assert!(error.contains(":2: unknown setting `prot`"), "{error}");
     }
 

@@ -13,9 +13,15 @@ pub struct DataFolder {
 
 impl DataFolder {
     pub fn open(path: &Path) -> Result<DataFolder> {
-        fs::create_dir_all(path).with_context(|| format!("{}: cannot make the data folder", path.display()))?;
+        fs::create_dir_all(path)
+            .with_context(|| format!("{}: cannot make the data folder", path.display()))?;
         let file = path.join("lock");
-        let mut lock = OpenOptions::new().create(true).truncate(false).read(true).write(true).open(&file)
+        let mut lock = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .read(true)
+            .write(true)
+            .open(&file)
             .with_context(|| format!("{}: cannot open", file.display()))?;
         if lock.try_lock().is_err() {
             let holder = fs::read_to_string(&file).unwrap_or_default();
@@ -25,7 +31,9 @@ impl DataFolder {
                 holder.trim()
             );
         }
-        lock.set_len(0).and_then(|()| write!(lock, "{}", std::process::id())).with_context(|| file.display().to_string())?;
+        lock.set_len(0)
+            .and_then(|()| write!(lock, "{}", std::process::id()))
+            .with_context(|| file.display().to_string())?;
         Ok(DataFolder { path: path.to_path_buf(), _lock: lock })
     }
 
@@ -43,7 +51,12 @@ impl DataFolder {
         if entries.is_empty() {
             return Ok(());
         }
-        if !yes && !asked(&format!("Remove all state in {}: runs, events, lake, warehouse?", self.path.display()))? {
+        if !yes
+            && !asked(&format!(
+                "Remove all state in {}: runs, events, lake, warehouse?",
+                self.path.display()
+            ))?
+        {
             bail!("nothing was removed");
         }
         let elsewhere = fs::read_to_string(self.join(crate::embedded::POSTGRES_HOME)).ok();
@@ -92,7 +105,8 @@ mod tests {
         fs::create_dir(data.join("lake")).unwrap();
         fs::write(data.join("lake/x"), "1").unwrap();
         data.start_over(true).unwrap();
-        let left: Vec<_> = fs::read_dir(folder.path()).unwrap().flatten().map(|entry| entry.file_name()).collect();
+        let left: Vec<_> =
+            fs::read_dir(folder.path()).unwrap().flatten().map(|entry| entry.file_name()).collect();
         assert_eq!(left, ["lock"]);
     }
 }

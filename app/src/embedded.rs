@@ -24,7 +24,11 @@ pub async fn postgres(data: &DataFolder, tasks: &TaskTracker, cancel: Cancellati
     let server = start_postgres(home.clone()).await?;
     let url = server.url();
     if server.home() != home {
-        tracing::info!("Postgres cannot enter {}: its data is in {}", home.display(), server.home().display());
+        tracing::info!(
+            "Postgres cannot enter {}: its data is in {}",
+            home.display(),
+            server.home().display()
+        );
     }
     std::fs::write(data.join(POSTGRES_HOME), server.home().display().to_string())?;
     tasks.spawn(keep_postgres(server, home, cancel));
@@ -90,7 +94,11 @@ impl BrokerStarter {
         let program = std::env::current_exe()?;
         // The kernel kills it when the thread that starts it ends; `up` starts it from a thread of the runtime, which ends with the process.
         let mut command = Command::new("setpriv");
-        command.args(["--pdeathsig", "TERM", "--"]).arg(program).args(["broker", "--listen", &self.address, "--folder"]).arg(&self.folder);
+        command
+            .args(["--pdeathsig", "TERM", "--"])
+            .arg(program)
+            .args(["broker", "--listen", &self.address, "--folder"])
+            .arg(&self.folder);
         command.stdin(Stdio::null()).process_group(0).kill_on_drop(true);
         command.spawn().context("cannot start the broker")
     }
@@ -128,7 +136,11 @@ async fn keep_broker(mut child: Child, starter: BrokerStarter, cancel: Cancellat
                 Err(error) => tracing::error!(%error, "the embedded broker is lost; starting it again"),
             },
         }
-        pause = if started.elapsed() > RESTART_PAUSE_MAX { LOOK_EVERY } else { (pause * 2).min(RESTART_PAUSE_MAX) };
+        pause = if started.elapsed() > RESTART_PAUSE_MAX {
+            LOOK_EVERY
+        } else {
+            (pause * 2).min(RESTART_PAUSE_MAX)
+        };
         loop {
             tokio::select! {
                 () = cancel.cancelled() => return,
@@ -149,7 +161,9 @@ async fn keep_broker(mut child: Child, starter: BrokerStarter, cancel: Cancellat
 fn remembered_port(file: &std::path::Path) -> Result<u16> {
     let last = std::fs::read_to_string(file).ok().and_then(|text| text.trim().parse::<u16>().ok());
     let listener = last.and_then(|port| TcpListener::bind(("127.0.0.1", port)).ok());
-    let listener = listener.map_or_else(|| TcpListener::bind(("127.0.0.1", 0)), Ok).context("no free port for the broker")?;
+    let listener = listener
+        .map_or_else(|| TcpListener::bind(("127.0.0.1", 0)), Ok)
+        .context("no free port for the broker")?;
     let port = listener.local_addr()?.port();
     std::fs::write(file, port.to_string()).with_context(|| file.display().to_string())?;
     Ok(port)

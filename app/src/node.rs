@@ -55,13 +55,18 @@ pub struct Running {
 pub async fn connect(config: &Config) -> Result<Store> {
     let remembered = || std::fs::read_to_string(config.data_dir().join(DATABASE_URL_FILE)).ok();
     let Some(url) = config.optional("database_url").map(str::to_string).or_else(remembered) else {
-        bail!("no database: set DATABASE_URL, or start `streamify up` (data folder {})", config.data_dir().display());
+        bail!(
+            "no database: set DATABASE_URL, or start `streamify up` (data folder {})",
+            config.data_dir().display()
+        );
     };
     Ok(Store::connect(url.trim(), CONNECTIONS).await?)
 }
 
 pub fn lake_url(config: &Config) -> String {
-    config.optional("lake_url").map_or_else(|| config.data_dir().join("lake").display().to_string(), str::to_string)
+    config
+        .optional("lake_url")
+        .map_or_else(|| config.data_dir().join("lake").display().to_string(), str::to_string)
 }
 
 pub fn warehouse_url(config: &Config) -> String {
@@ -94,7 +99,8 @@ pub fn topic_columns() -> kinds::TopicColumns {
     Arc::new(|folder, topic| {
         let schemas = stream::read_schemas(folder).map_err(|error| error.to_string())?;
         let schema = schemas.into_iter().find(|schema| schema.topic() == topic);
-        let schema = schema.ok_or_else(|| format!("{}: there is no schema {topic}.yaml", folder.display()))?;
+        let schema =
+            schema.ok_or_else(|| format!("{}: there is no schema {topic}.yaml", folder.display()))?;
         let kind = |kind| match kind {
             stream::FieldType::Int => warehouse::ColumnType::Int,
             stream::FieldType::Double => warehouse::ColumnType::Double,
@@ -106,7 +112,13 @@ pub fn topic_columns() -> kinds::TopicColumns {
 }
 
 impl Node {
-    pub fn new(config: Config, store: Store, brokers: String, parts: Parts, vars: BTreeMap<String, Value>) -> Result<Node> {
+    pub fn new(
+        config: Config,
+        store: Store,
+        brokers: String,
+        parts: Parts,
+        vars: BTreeMap<String, Value>,
+    ) -> Result<Node> {
         let lake = Lake::open(&lake_url(&config))?;
         let warehouse = WarehouseOwner::new(warehouse_url(&config));
         Ok(Node { config, store, lake, brokers, warehouse, parts, vars })
@@ -131,7 +143,11 @@ impl Node {
             Some(web) => Some(web.bind().await?),
             None => None,
         };
-        let url = listener.as_ref().map(|listener| listener.local_addr()).transpose()?.map(|address| format!("http://{address}"));
+        let url = listener
+            .as_ref()
+            .map(|listener| listener.local_addr())
+            .transpose()?
+            .map(|address| format!("http://{address}"));
         engine_config.http_url = url.clone();
         if let Some(url) = &url {
             self.store.put_setting("web_url", url, SystemClock.now()).await?;
@@ -166,7 +182,9 @@ impl Node {
         let processes = kinds::end_orphans(&self.name());
         let attempts = self.store.succeed_nodes_named(&self.name(), SystemClock.now()).await?;
         if processes + attempts > 0 {
-            tracing::info!("an earlier life of this node left {attempts} attempts and {processes} processes behind: ended");
+            tracing::info!(
+                "an earlier life of this node left {attempts} attempts and {processes} processes behind: ended"
+            );
         }
         Ok(())
     }
@@ -238,5 +256,8 @@ impl Node {
 }
 
 pub fn host_name() -> String {
-    nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok()).unwrap_or_else(|| "localhost".to_string())
+    nix::unistd::gethostname()
+        .ok()
+        .and_then(|name| name.into_string().ok())
+        .unwrap_or_else(|| "localhost".to_string())
 }

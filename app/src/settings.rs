@@ -9,29 +9,80 @@ pub struct Setting {
     pub secret: bool,
 }
 
-const fn setting(name: &'static str, variable: &'static str, default: &'static str, about: &'static str) -> Setting {
+const fn setting(
+    name: &'static str,
+    variable: &'static str,
+    default: &'static str,
+    about: &'static str,
+) -> Setting {
     Setting { name, variable, default, about, secret: false }
 }
 
 pub const SETTINGS: &[Setting] = &[
     setting("data_dir", "STREAMIFY_DATA_DIR", ".streamify", "folder for all state"),
     setting("dags_dir", "STREAMIFY_DAGS_DIR", "dags", "folder with DAG files and the projects they use"),
-    Setting { name: "database_url", variable: "DATABASE_URL", default: "", about: "Postgres; empty: an embedded one in the data folder", secret: true },
-    setting("kafka_bootstrap_servers", "KAFKA_BOOTSTRAP_SERVERS", "", "Kafka brokers; empty: an embedded one in the data folder"),
-    setting("lake_url", "STREAMIFY_LAKE_URL", "", "lake: folder or object store URL; empty: a folder in the data folder"),
-    setting("warehouse_url", "STREAMIFY_WAREHOUSE_URL", "", "warehouse; empty: a DuckDB file in the data folder"),
+    Setting {
+        name: "database_url",
+        variable: "DATABASE_URL",
+        default: "",
+        about: "Postgres; empty: an embedded one in the data folder",
+        secret: true,
+    },
+    setting(
+        "kafka_bootstrap_servers",
+        "KAFKA_BOOTSTRAP_SERVERS",
+        "",
+        "Kafka brokers; empty: an embedded one in the data folder",
+    ),
+    setting(
+        "lake_url",
+        "STREAMIFY_LAKE_URL",
+        "",
+        "lake: folder or object store URL; empty: a folder in the data folder",
+    ),
+    setting(
+        "warehouse_url",
+        "STREAMIFY_WAREHOUSE_URL",
+        "",
+        "warehouse; empty: a DuckDB file in the data folder",
+    ),
     setting("host", "STREAMIFY_HOST", "127.0.0.1", "address of pages and API"),
     setting("port", "STREAMIFY_PORT", "8080", "port of pages and API; 0: any free one"),
-    setting("anonymous", "STREAMIFY_ANONYMOUS", "viewer", "role of whoever is not logged in: viewer or none; only on loopback"),
-    setting("node_name", "STREAMIFY_NODE_NAME", "", "name of this node; empty: the host's name and the data folder's"),
+    setting(
+        "anonymous",
+        "STREAMIFY_ANONYMOUS",
+        "viewer",
+        "role of whoever is not logged in: viewer or none; only on loopback",
+    ),
+    setting(
+        "node_name",
+        "STREAMIFY_NODE_NAME",
+        "",
+        "name of this node; empty: the host's name and the data folder's",
+    ),
     setting("task_slots", "STREAMIFY_TASK_SLOTS", "16", "tasks at once on this node"),
     setting("service_slots", "STREAMIFY_SERVICE_SLOTS", "16", "services at once on this node"),
     setting("lease_seconds", "STREAMIFY_LEASE_SECONDS", "30", "a node not heard of for so long is given up"),
-    setting("users", "STREAMIFY_USERS", "", "pipeline: users of the simulated service; empty: the generator's default"),
+    setting(
+        "users",
+        "STREAMIFY_USERS",
+        "",
+        "pipeline: users of the simulated service; empty: the generator's default",
+    ),
     setting("songs", "STREAMIFY_SONGS", "", "pipeline: songs CSV, path or URL; empty: a synthetic catalogue"),
     setting("seed", "STREAMIFY_SEED", "", "pipeline: seed of the generator"),
-    setting("history_hours", "STREAMIFY_HISTORY_HOURS", "24", "pipeline: full hours of history to begin with"),
-    setting("stream_every_seconds", "STREAMIFY_STREAM_EVERY_SECONDS", "120", "pipeline: most seconds between two commits to the lake"),
+    setting(
+        "history_hours",
+        "STREAMIFY_HISTORY_HOURS",
+        "24",
+        "pipeline: full hours of history to begin with",
+    ),
+    setting(
+        "stream_every_seconds",
+        "STREAMIFY_STREAM_EVERY_SECONDS",
+        "120",
+        "pipeline: most seconds between two commits to the lake",
+    ),
     setting("log", "STREAMIFY_LOG", "", "log filter, such as info,engine=debug"),
     setting("log_format", "STREAMIFY_LOG_FORMAT", "text", "text or json"),
 ];

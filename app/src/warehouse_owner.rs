@@ -34,7 +34,9 @@ impl WarehouseOwner {
         loop {
             let url = self.url.clone();
             let opened = tokio::task::spawn_blocking(move || warehouse::open(&url)).await;
-            let opened = opened.map_err(|error| error.to_string()).and_then(|opened| opened.map_err(|error| error.to_string()));
+            let opened = opened
+                .map_err(|error| error.to_string())
+                .and_then(|opened| opened.map_err(|error| error.to_string()));
             let is_open = opened.is_ok();
             if let Err(error) = &opened {
                 tracing::debug!("{error}");

@@ -52,7 +52,7 @@ fn generated(root: &Path) -> Result<()> {
     Ok(())
 }
 
-fn binary(root: &Path) -> Result<PathBuf> {
+pub fn binary(root: &Path) -> Result<PathBuf> {
     let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
     let binary = root.join(target).join("debug/streamify");
     if !binary.is_file() {
@@ -61,7 +61,7 @@ fn binary(root: &Path) -> Result<PathBuf> {
     Ok(binary)
 }
 
-fn cargo(root: &Path, arguments: &[&str]) -> Result<()> {
+pub fn cargo(root: &Path, arguments: &[&str]) -> Result<()> {
     let program = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_string());
     let status =
         Command::new(program).current_dir(root).args(arguments).status().context("cannot start cargo")?;

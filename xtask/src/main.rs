@@ -1,5 +1,6 @@
 //! `cargo xtask <task>`: what developers and CI run.
 
+mod chaos;
 mod ci;
 mod tidy;
 
@@ -11,6 +12,8 @@ const HELP: &str = "cargo xtask <task>
   ci      everything that must hold: fmt, clippy, tidy, generated files, tests, smoke
   tidy    the shape of the house: arrows, owners, sizes, documents
   smoke   the whole pipeline over a bounded history, reconciled
+  chaos [kills]
+          kill -9 of the node, of Postgres and of the broker at random moments; then everything must agree
 ";
 
 fn main() -> Result<()> {
@@ -19,6 +22,7 @@ fn main() -> Result<()> {
         Some("ci") => ci::run(&root()),
         Some("tidy") => tidy::run(&root()),
         Some("smoke") => ci::smoke(&root()),
+        Some("chaos") => chaos::run(&root(), std::env::args().nth(2)),
         None | Some("help" | "--help" | "-h") => {
             print!("{HELP}");
             Ok(())

@@ -13,7 +13,10 @@ pub async fn run(arguments: BrokerArgs) -> Result<ExitCode> {
     config.listen = arguments.listen;
     config.retention.max_age = arguments.retention_hours.map(|hours| Duration::from_secs(hours * 3600));
     let broker = Broker::start(config).await?;
-    tracing::info!("Kafka-compatible broker on {}: one node, no replication, for laptops and tests", broker.address());
+    tracing::info!(
+        "Kafka-compatible broker on {}: one node, no replication, for laptops and tests",
+        broker.address()
+    );
     stop.cancelled().await;
     broker.shutdown().await;
     Ok(ExitCode::SUCCESS)

@@ -16,7 +16,12 @@ pub fn run(config: Config) -> Result<ExitCode> {
         output::json(&settings)?;
     } else {
         let rows = listing.into_iter().map(|(setting, value, origin)| {
-            vec![setting.name.to_string(), if value.is_empty() { "-".to_string() } else { value }, origin, setting.about.to_string()]
+            vec![
+                setting.name.to_string(),
+                if value.is_empty() { "-".to_string() } else { value },
+                origin,
+                setting.about.to_string(),
+            ]
         });
         println!("{}", output::table(&["setting", "value", "origin", "about"], rows));
     }

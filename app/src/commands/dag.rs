@@ -18,6 +18,7 @@ pub async fn run(config: Config, command: DagCommand) -> Result<ExitCode> {
         DagCommand::List => list(&config).await,
         DagCommand::Validate { paths } => validate(&config, paths),
         DagCommand::Next { dag, count } => next(&config, &dag, count),
+        DagCommand::Ticks { dag, count } => ticks(&config, &dag, count).await,
         DagCommand::Schema => {
             let schema = model::spec::json_schema(&offline::registry(&config.dags_dir())?);
             println!("{}", serde_json::to_string_pretty(&schema)?);
@@ -93,7 +94,9 @@ fn next(config: &Config, dag_id: &str, count: usize) -> Result<ExitCode> {
     for file in engine::dag_files(&root)? {
         dag = read(&file, &root, &registry)?.ok().filter(|dag| dag.id == dag_id).or(dag);
     }
-    let Some(dag) = dag else { bail!("no valid dag `{dag_id}` in {}; `streamify dag validate` tells what is wrong", root.display()) };
+    let Some(dag) = dag else {
+        bail!("no valid dag `{dag_id}` in {}; `streamify dag validate` tells what is wrong", root.display())
+    };
     let now = SystemClock.now();
     const FAR: i64 = 366 * 20;
     let ticks = dag.schedule.ticks(now, now + TimeDelta::days(FAR), count);
@@ -102,10 +105,35 @@ fn next(config: &Config, dag_id: &str, count: usize) -> Result<ExitCode> {
     }
     let rows = ticks.into_iter().map(|tick| {
         let window = model::schedule::window_at(&dag.window, &dag.schedule, tick);
-        let window = window.map(|window| format!("{} .. {}", window.start.format("%F %R"), window.end.format("%F %R")));
+        let window = window
+            .map(|window| format!("{} .. {}", window.start.format("%F %R"), window.end.format("%F %R")));
         vec![tick.format("%F %T UTC").to_string(), window.unwrap_or_else(|| "-".to_string())]
     });
     println!("{}", output::table(&["tick", "window"], rows));
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn ticks(config: &Config, dag: &str, count: i64) -> Result<ExitCode> {
+    let store = node::connect(config).await?;
+    let ticks = store.ticks(dag, None, count).await?;
+    if config.json {
+        let rows: Vec<_> = ticks
+            .iter()
+            .map(|tick| {
+                serde_json::json!({
+                    "tick": tick.tick_at, "decision": tick.decision, "run_id": tick.run_id, "run_state": tick.run_state,
+                    "reason": tick.reason,
+                })
+            })
+            .collect();
+        output::json(&rows)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let rows = ticks.into_iter().map(|tick| {
+        let came = tick.run_state.or(tick.reason).unwrap_or_else(|| "-".to_string());
+        vec![tick.tick_at.format("%F %T UTC").to_string(), tick.decision, came]
+    });
+    println!("{}", output::table(&["tick", "decision", "came of it"], rows));
     Ok(ExitCode::SUCCESS)
 }
 

@@ -31,7 +31,12 @@ pub async fn run(mut config: Config) -> Result<ExitCode> {
         output::json(&findings)?;
     } else {
         for finding in &findings {
-            println!("{}  {:<10} {}", if finding.is_fine { "ok  " } else { "FAIL" }, finding.part, finding.said);
+            println!(
+                "{}  {:<10} {}",
+                if finding.is_fine { "ok  " } else { "FAIL" },
+                finding.part,
+                finding.said
+            );
         }
     }
     Ok(output::status(is_fine))
@@ -53,17 +58,27 @@ fn data_folder(config: &Config) -> Finding {
         std::fs::remove_file(&probe)?;
         Ok(format!("{} is writable", folder.display()))
     };
-    finding("data", write().map_err(|error| anyhow::anyhow!("{}: {error}; name another folder with --data", folder.display())))
+    finding(
+        "data",
+        write().map_err(|error| {
+            anyhow::anyhow!("{}: {error}; name another folder with --data", folder.display())
+        }),
+    )
 }
 
 fn disk(config: &Config) -> Finding {
     let folder = config.data_dir();
-    let free = nix::sys::statvfs::statvfs(&folder).map(|stats| stats.blocks_available() * stats.fragment_size());
+    let free =
+        nix::sys::statvfs::statvfs(&folder).map(|stats| stats.blocks_available() * stats.fragment_size());
     finding(
         "disk",
         match free {
-            Ok(free) if free >= FREE_BYTES_WANTED => Ok(format!("{:.1} GiB free", free as f64 / (1u64 << 30) as f64)),
-            Ok(free) => Err(anyhow::anyhow!("only {} MiB free in {}: make room", free >> 20, folder.display())),
+            Ok(free) if free >= FREE_BYTES_WANTED => {
+                Ok(format!("{:.1} GiB free", free as f64 / (1u64 << 30) as f64))
+            }
+            Ok(free) => {
+                Err(anyhow::anyhow!("only {} MiB free in {}: make room", free >> 20, folder.display()))
+            }
             Err(error) => Err(anyhow::anyhow!("{}: {error}", folder.display())),
         },
     )
@@ -76,14 +91,22 @@ fn dags(config: &Config) -> Finding {
         let (mut fine, mut wrong) = (0, Vec::new());
         for file in engine::dag_files(&root)? {
             let bytes = std::fs::read(&file)?;
-            match model::spec::read(&file.display().to_string(), &bytes, file.parent().unwrap_or(&root), &registry) {
+            match model::spec::read(
+                &file.display().to_string(),
+                &bytes,
+                file.parent().unwrap_or(&root),
+                &registry,
+            ) {
                 Ok(_) => fine += 1,
                 Err(problems) => wrong.extend(problems),
             }
         }
         match wrong.first() {
             None => Ok(format!("{fine} files, no problems")),
-            Some(first) => Err(anyhow::anyhow!("{} problems, the first: {first}\n  see `streamify dag validate`", wrong.len())),
+            Some(first) => Err(anyhow::anyhow!(
+                "{} problems, the first: {first}\n  see `streamify dag validate`",
+                wrong.len()
+            )),
         }
     };
     finding("dags", look())
@@ -108,9 +131,13 @@ async fn database(config: &mut Config) -> Vec<Finding> {
 async fn kafka(config: &Config) -> Finding {
     let brokers = config.text("kafka_bootstrap_servers");
     if brokers.is_empty() {
-        return finding("kafka", Err(anyhow::anyhow!("not known: set KAFKA_BOOTSTRAP_SERVERS, or start `streamify up`")));
+        return finding(
+            "kafka",
+            Err(anyhow::anyhow!("not known: set KAFKA_BOOTSTRAP_SERVERS, or start `streamify up`")),
+        );
     }
-    let asked = tokio::time::timeout(KAFKA_TIMEOUT, stream::offsets(brokers, &["watermarks".to_string()])).await;
+    let asked =
+        tokio::time::timeout(KAFKA_TIMEOUT, stream::offsets(brokers, &["watermarks".to_string()])).await;
     let result = match asked {
         Ok(Ok(_)) => Ok(format!("{brokers} answers")),
         Ok(Err(error)) => Err(anyhow::anyhow!("{brokers}: {error}")),
@@ -138,9 +165,10 @@ async fn warehouse(config: &Config) -> Finding {
     .await;
     let result = match opened {
         Ok(Ok(_)) => Ok(format!("{url} opens")),
-        Ok(Err(warehouse::Error::Owned { pid, .. })) => {
-            Ok(format!("{url} is open in process {}", pid.map_or_else(|| "?".to_string(), |pid| pid.to_string())))
-        }
+        Ok(Err(warehouse::Error::Owned { pid, .. })) => Ok(format!(
+            "{url} is open in process {}",
+            pid.map_or_else(|| "?".to_string(), |pid| pid.to_string())
+        )),
         Ok(Err(error)) => Err(anyhow::anyhow!("{error}")),
         Err(error) => Err(anyhow::anyhow!("{error}")),
     };

@@ -34,9 +34,12 @@ pub async fn run(mut config: Config, arguments: GenerateArgs) -> Result<ExitCode
                 }
             };
             if brokers.is_empty() {
-                bail!("no Kafka: give --brokers, set KAFKA_BOOTSTRAP_SERVERS, or write files with --files FOLDER");
+                bail!(
+                    "no Kafka: give --brokers, set KAFKA_BOOTSTRAP_SERVERS, or write files with --files FOLDER"
+                );
             }
-            generator::run(options, &brokers, SystemClock, move |progress| shown.show(&progress), stop).await?
+            generator::run(options, &brokers, SystemClock, move |progress| shown.show(&progress), stop)
+                .await?
         }
     };
     if arguments.status_lines {
@@ -70,7 +73,8 @@ impl Shown {
             return;
         }
         let at = progress.event_time.map(|at| at.format("%F %T").to_string()).unwrap_or_default();
-        self.bar.set_message(format!("{at}  {} events, {:.0}/s", progress.events, progress.events_per_second));
+        self.bar
+            .set_message(format!("{at}  {} events, {:.0}/s", progress.events, progress.events_per_second));
         self.bar.tick();
     }
 }

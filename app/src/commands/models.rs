@@ -51,7 +51,12 @@ fn list(config: &Config, project: &Project) -> Result<ExitCode> {
         output::json(&nodes)?;
     } else {
         let rows = project.nodes().iter().map(|node| {
-            vec![node.id.clone(), format!("{:?}", node.kind).to_lowercase(), node.depends_on.join(", "), node.path.clone()]
+            vec![
+                node.id.clone(),
+                format!("{:?}", node.kind).to_lowercase(),
+                node.depends_on.join(", "),
+                node.path.clone(),
+            ]
         });
         println!("{}", output::table(&["node", "kind", "reads", "file"], rows));
     }

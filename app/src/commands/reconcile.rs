@@ -13,7 +13,8 @@ pub async fn run(mut config: Config) -> Result<ExitCode> {
     let store = node::connect(&config).await?;
     node::share_settings(&mut config, &store).await?;
     let lake = lake::Lake::open(&node::lake_url(&config))?;
-    let brokers = config.optional("kafka_bootstrap_servers").context("no Kafka: set KAFKA_BOOTSTRAP_SERVERS")?;
+    let brokers =
+        config.optional("kafka_bootstrap_servers").context("no Kafka: set KAFKA_BOOTSTRAP_SERVERS")?;
     let now = SystemClock.now();
     // An embedded warehouse belongs to one process: if a node has it, that node answers.
     let figures = match store.duty_url(&format!("route:{}", kinds::WAREHOUSE), now).await? {
@@ -23,7 +24,9 @@ pub async fn run(mut config: Config) -> Result<ExitCode> {
     let lines = compare(&Sources { store: &store, figures, lake: &lake, brokers, until: now }).await?;
     if config.json {
         output::json(&lines)?;
-        return Ok(output::status(lines.iter().filter(|line| line.hour.is_some()).all(|line| line.agrees_by_hour())));
+        return Ok(output::status(
+            lines.iter().filter(|line| line.hour.is_some()).all(|line| line.agrees_by_hour()),
+        ));
     }
     Ok(output::status(print(&lines, false)))
 }

@@ -21,7 +21,9 @@ const LINES_AT_ONCE: i64 = 1000;
 pub async fn run(config: Config, command: RunCommand) -> Result<ExitCode> {
     let store = node::connect(&config).await?;
     match command {
-        RunCommand::Trigger { dag, params, run_id, wait } => trigger(&config, &store, dag, &params, run_id, wait).await,
+        RunCommand::Trigger { dag, params, run_id, wait } => {
+            trigger(&config, &store, dag, &params, run_id, wait).await
+        }
         RunCommand::List { dag, limit } => list(&config, &store, dag, limit).await,
         RunCommand::Logs { dag, run_id, task, try_number, map_index, follow } => {
             logs(&store, &dag, &run_id, &task, map_index, try_number, follow).await
@@ -47,12 +49,15 @@ async fn trigger(
         bail!("there is no dag `{dag_id}`; `streamify dag list` names those there are");
     };
     let given = params.iter().map(|text| param(text)).collect::<Result<Map<_, _>>>()?;
-    let params = model::params::check(&dag.params, &Value::Object(given)).map_err(|wrong| anyhow::anyhow!(wrong.join("\n")))?;
+    let params = model::params::check(&dag.params, &Value::Object(given))
+        .map_err(|wrong| anyhow::anyhow!(wrong.join("\n")))?;
     let run = store
         .trigger(
             NewRun {
                 dag_id: dag_id.clone(),
-                run_id: run_id.unwrap_or_else(|| format!("manual__{}", now.to_rfc3339_opts(chrono::SecondsFormat::Micros, false))),
+                run_id: run_id.unwrap_or_else(|| {
+                    format!("manual__{}", now.to_rfc3339_opts(chrono::SecondsFormat::Micros, false))
+                }),
                 version_id,
                 run_type: RunType::Manual,
                 window: model::schedule::window_at(&dag.window, &dag.schedule, now),
@@ -112,10 +117,21 @@ async fn list(config: &Config, store: &Store, dag_id: Option<String>, limit: i64
     }
     let shown = runs.len();
     let rows = runs.into_iter().map(|run| {
-        let window = run.window.map(|window| format!("{} .. {}", window.start.format("%m-%d %R"), window.end.format("%R")));
-        let took = run.started_at.zip(run.ended_at).map(|(start, end)| format!("{:.1} s", (end - start).as_seconds_f64()));
+        let window = run
+            .window
+            .map(|window| format!("{} .. {}", window.start.format("%m-%d %R"), window.end.format("%R")));
+        let took = run
+            .started_at
+            .zip(run.ended_at)
+            .map(|(start, end)| format!("{:.1} s", (end - start).as_seconds_f64()));
         let dash = || "-".to_string();
-        vec![run.dag_id, run.run_id, run.state.to_string(), window.unwrap_or_else(dash), took.unwrap_or_else(dash)]
+        vec![
+            run.dag_id,
+            run.run_id,
+            run.state.to_string(),
+            window.unwrap_or_else(dash),
+            took.unwrap_or_else(dash),
+        ]
     });
     println!("{}", output::table(&["dag", "run", "state", "window", "took"], rows));
     if (shown as i64) < total {
@@ -134,7 +150,8 @@ async fn logs(
     follow: bool,
 ) -> Result<ExitCode> {
     let instance = store.instance(dag, run_id, task, map_index).await?;
-    let instance = instance.with_context(|| format!("there is no {dag}/{run_id}/{task} (map index {map_index})"))?;
+    let instance =
+        instance.with_context(|| format!("there is no {dag}/{run_id}/{task} (map index {map_index})"))?;
     let attempts = store.attempts_of(instance.run, instance.task, map_index, LINES_AT_ONCE).await?;
     let attempt = match try_number {
         Some(number) => attempts.into_iter().find(|attempt| attempt.try_number == number),

@@ -22,7 +22,8 @@ pub async fn run(mut config: Config, arguments: StreamArgs) -> Result<ExitCode> 
     }
     let lake = arguments.lake.unwrap_or_else(|| node::lake_url(&config));
     let schemas = stream::read_schemas(&arguments.schemas)?;
-    let topics = schemas.into_iter().map(|schema| TopicConfig { name: schema.topic().to_string(), schema }).collect();
+    let topics =
+        schemas.into_iter().map(|schema| TopicConfig { name: schema.topic().to_string(), schema }).collect();
     let mut options = Options::new(brokers, lake, topics);
     options.group = arguments.group;
     options.roll.every = Duration::from_secs(arguments.every.max(1));

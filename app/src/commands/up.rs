@@ -88,7 +88,12 @@ fn flags(config: &mut Config, arguments: &UpArgs) {
     config.flag("host", arguments.host.map(|host| host.to_string()));
 }
 
-async fn database(config: &Config, data: &DataFolder, servers: &TaskTracker, stop: &CancellationToken) -> Result<Store> {
+async fn database(
+    config: &Config,
+    data: &DataFolder,
+    servers: &TaskTracker,
+    stop: &CancellationToken,
+) -> Result<Store> {
     if config.optional("database_url").is_some() {
         return node::connect(config).await;
     }

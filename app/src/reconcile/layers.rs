@@ -37,7 +37,9 @@ pub async fn facts(store: &Store) -> Result<BTreeMap<String, String>> {
     for scheduled in store.scheduled_dags().await? {
         for task in scheduled.dag.tasks.iter().filter(|task| task.uses == "check") {
             let pairs = task.with.get("reconcile").and_then(Value::as_object).into_iter().flatten();
-            facts.extend(pairs.filter_map(|(topic, model)| Some((topic.clone(), model.as_str()?.to_string()))));
+            facts.extend(
+                pairs.filter_map(|(topic, model)| Some((topic.clone(), model.as_str()?.to_string()))),
+            );
         }
     }
     if facts.is_empty() {
@@ -56,7 +58,10 @@ pub async fn generated(brokers: &str, until: DateTime<Utc>) -> Result<BTreeMap<S
 pub async fn kafka(brokers: &str, topics: &[String]) -> Result<BTreeMap<String, u64>> {
     let mut totals = BTreeMap::new();
     for (topic, partitions) in stream::offsets(brokers, topics).await? {
-        totals.insert(topic, partitions.iter().map(|partition| u64::try_from(partition.high).unwrap_or(0)).sum());
+        totals.insert(
+            topic,
+            partitions.iter().map(|partition| u64::try_from(partition.high).unwrap_or(0)).sum(),
+        );
     }
     Ok(totals)
 }
@@ -66,19 +71,25 @@ pub async fn lake(lake: &Lake, topic: &str) -> Result<LakeRows> {
     let dead_letters = commits.iter().map(|commit| commit.dead_letters).sum();
     let always = Window { start: DateTime::UNIX_EPOCH, end: Utc::now() + TimeDelta::days(366) };
     let hours = lake.hours(topic, &always).await?;
-    Ok(LakeRows { rows: hours.into_iter().map(|manifest| (manifest.hour, manifest.rows)).collect(), dead_letters })
+    Ok(LakeRows {
+        rows: hours.into_iter().map(|manifest| (manifest.hour, manifest.rows)).collect(),
+        dead_letters,
+    })
 }
 
 impl Figures {
     /// Rows by hour; none where the table is not there yet.
     pub async fn hours(&self, schema: &str, table: &str) -> Result<Hours> {
-        let known = "select count(*) as n from information_schema.tables where table_schema = $1 and table_name = $2";
+        let known =
+            "select count(*) as n from information_schema.tables where table_schema = $1 and table_name = $2";
         let found = self.query(known, &[schema, table]).await?;
         if found.first().and_then(|row| row.get("n")).and_then(Value::as_u64) != Some(1) {
             return Ok(Hours::new());
         }
         let (schema, table) = (quote_identifier(schema), quote_identifier(table));
-        let rows = self.query(&format!("select hour, count(*) as n from {schema}.{table} group by hour"), &[]).await?;
+        let rows = self
+            .query(&format!("select hour, count(*) as n from {schema}.{table} group by hour"), &[])
+            .await?;
         rows.iter()
             .map(|row| {
                 let hour = row.get("hour").and_then(Value::as_str).context("hour")?;
@@ -97,7 +108,10 @@ impl Figures {
             }
             Figures::Remote { url, token } => {
                 let body = serde_json::json!({ "sql": sql, "params": params });
-                let request = reqwest::Client::new().post(format!("{url}/api/v2/warehouse/query")).bearer_auth(token).json(&body);
+                let request = reqwest::Client::new()
+                    .post(format!("{url}/api/v2/warehouse/query"))
+                    .bearer_auth(token)
+                    .json(&body);
                 let answer: Value = request.send().await?.error_for_status()?.json().await?;
                 Ok(answer.get("rows").and_then(Value::as_array).cloned().unwrap_or_default())
             }

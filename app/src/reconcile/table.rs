@@ -28,7 +28,9 @@ impl Line {
     /// A bounded history has arrived whole: each record is a row or a dead letter, and each row a fact.
     pub fn agrees_as_whole(&self) -> bool {
         let arrived = self.lake + self.dead_letters.unwrap_or(0);
-        self.generated == arrived && self.kafka.is_none_or(|kafka| kafka == arrived) && self.agrees_by_hour_of_rows()
+        self.generated == arrived
+            && self.kafka.is_none_or(|kafka| kafka == arrived)
+            && self.agrees_by_hour_of_rows()
     }
 
     fn agrees_by_hour_of_rows(&self) -> bool {
@@ -41,7 +43,9 @@ pub fn print(lines: &[Line], bounded: bool) -> bool {
     let hours = lines.iter().filter(|line| line.hour.is_some());
     let wrong: Vec<&Line> = hours.clone().filter(|line| !line.agrees_by_hour()).collect();
     let totals: Vec<&Line> = lines.iter().filter(|line| line.hour.is_none()).collect();
-    let agrees = wrong.is_empty() && !totals.is_empty() && (!bounded || totals.iter().all(|line| line.agrees_as_whole()));
+    let agrees = wrong.is_empty()
+        && !totals.is_empty()
+        && (!bounded || totals.iter().all(|line| line.agrees_as_whole()));
     let header = ["topic", "hour", "generated", "kafka", "lake", "dead letters", "staging", "facts", ""];
     let shown = totals.iter().copied().chain(wrong.iter().copied());
     println!("{}", output::table(&header, shown.map(|line| row(line, bounded))));
@@ -76,7 +80,16 @@ mod tests {
 
     fn line() -> Line {
         let topic = "t".to_string();
-        Line { topic, hour: None, generated: 10, kafka: Some(10), lake: 9, dead_letters: Some(1), staging: 9, facts: 9 }
+        Line {
+            topic,
+            hour: None,
+            generated: 10,
+            kafka: Some(10),
+            lake: 9,
+            dead_letters: Some(1),
+            staging: 9,
+            facts: 9,
+        }
     }
 
     #[test]

@@ -17,7 +17,10 @@ fn refused(command: &mut Command, wanted: &[&str]) {
 fn a_wrong_database_url_is_explained_without_its_password() {
     let folder = open_folder();
     let mut command = streamify();
-    command.args(["up", "--data"]).arg(folder.path()).env("DATABASE_URL", "postgres://u:hunter2@127.0.0.1:1/d");
+    command
+        .args(["up", "--data"])
+        .arg(folder.path())
+        .env("DATABASE_URL", "postgres://u:hunter2@127.0.0.1:1/d");
     refused(&mut command, &["127.0.0.1", "1"]);
     assert!(!text(&command.output().unwrap()).contains("hunter2"));
     let mut command = streamify();
@@ -35,9 +38,17 @@ fn an_unknown_setting_names_file_and_line() {
 
 #[test]
 fn the_configuration_is_shown_with_origins_and_without_secrets() {
-    let output = streamify().arg("config").env("DATABASE_URL", "postgres://u:hunter2@h/d").env("STREAMIFY_PORT", "9").output().unwrap();
+    let output = streamify()
+        .arg("config")
+        .env("DATABASE_URL", "postgres://u:hunter2@h/d")
+        .env("STREAMIFY_PORT", "9")
+        .output()
+        .unwrap();
     let said = text(&output);
-    assert!(output.status.success() && said.contains("environment STREAMIFY_PORT") && said.contains("***"), "{said}");
+    assert!(
+        output.status.success() && said.contains("environment STREAMIFY_PORT") && said.contains("***"),
+        "{said}"
+    );
     assert!(!said.contains("hunter2"));
 }
 
@@ -63,5 +74,8 @@ fn the_synthetic_catalogue_goes_to_the_lake() {
 #[test]
 fn a_command_without_a_platform_says_how_to_get_one() {
     let folder = open_folder();
-    refused(streamify().args(["run", "list", "--data"]).arg(folder.path()), &["DATABASE_URL", "streamify up"]);
+    refused(
+        streamify().args(["run", "list", "--data"]).arg(folder.path()),
+        &["DATABASE_URL", "streamify up"],
+    );
 }

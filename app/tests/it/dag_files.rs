@@ -4,14 +4,42 @@ use crate::support::{root, streamify, text};
 
 /// A file and what must be said about it.
 const BROKEN: [(&str, &str, &str); 10] = [
-    ("cycle", "dag: a\ntasks:\n  x: { needs: [y], uses: process, with: { command: [\"true\"] } }\n  y: { needs: [x], uses: process, with: { command: [\"true\"] } }\n", "cycle"),
-    ("unknown_key", "dag: a\nshedule: '@once'\ntasks:\n  x: { uses: process, with: { command: [\"true\"] } }\n", "schedule"),
+    (
+        "cycle",
+        "dag: a\ntasks:\n  x: { needs: [y], uses: process, with: { command: [\"true\"] } }\n  y: { needs: [x], uses: process, with: { command: [\"true\"] } }\n",
+        "cycle",
+    ),
+    (
+        "unknown_key",
+        "dag: a\nshedule: '@once'\ntasks:\n  x: { uses: process, with: { command: [\"true\"] } }\n",
+        "schedule",
+    ),
     ("unknown_kind", "dag: a\ntasks:\n  x: { uses: proces, with: { command: [\"true\"] } }\n", "process"),
-    ("bad_cron", "dag: a\nschedule: { cron: '61 * * * *' }\ntasks:\n  x: { uses: process, with: { command: [\"true\"] } }\n", "61"),
-    ("duplicate_id", "dag: a\ntasks:\n  x: { uses: process, with: { command: [\"true\"] } }\n  x: { uses: process, with: { command: [\"true\"] } }\n", "x"),
-    ("missing_need", "dag: a\ntasks:\n  x: { needs: [nobody], uses: process, with: { command: [\"true\"] } }\n", "nobody"),
-    ("wrong_type", "dag: a\nmax_active_runs: many\ntasks:\n  x: { uses: process, with: { command: [\"true\"] } }\n", "max_active_runs"),
-    ("bad_template", "dag: a\ntasks:\n  x: { uses: process, with: { command: [echo, '{{ windw.start }}'] } }\n", "windw"),
+    (
+        "bad_cron",
+        "dag: a\nschedule: { cron: '61 * * * *' }\ntasks:\n  x: { uses: process, with: { command: [\"true\"] } }\n",
+        "61",
+    ),
+    (
+        "duplicate_id",
+        "dag: a\ntasks:\n  x: { uses: process, with: { command: [\"true\"] } }\n  x: { uses: process, with: { command: [\"true\"] } }\n",
+        "x",
+    ),
+    (
+        "missing_need",
+        "dag: a\ntasks:\n  x: { needs: [nobody], uses: process, with: { command: [\"true\"] } }\n",
+        "nobody",
+    ),
+    (
+        "wrong_type",
+        "dag: a\nmax_active_runs: many\ntasks:\n  x: { uses: process, with: { command: [\"true\"] } }\n",
+        "max_active_runs",
+    ),
+    (
+        "bad_template",
+        "dag: a\ntasks:\n  x: { uses: process, with: { command: [echo, '{{ windw.start }}'] } }\n",
+        "windw",
+    ),
     ("empty", "", "empty"),
     ("not_utf8", "", "UTF-8"),
 ];
@@ -21,7 +49,8 @@ fn ten_kinds_of_broken_files_are_each_told_with_their_place() {
     for (name, content, wanted) in BROKEN {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join(format!("{name}.yaml"));
-        let bytes = if name == "not_utf8" { b"dag: \xff\xfe\n".to_vec() } else { content.as_bytes().to_vec() };
+        let bytes =
+            if name == "not_utf8" { b"dag: \xff\xfe\n".to_vec() } else { content.as_bytes().to_vec() };
         std::fs::write(&file, bytes).unwrap();
         let output = streamify().args(["dag", "validate", "--dags"]).arg(folder.path()).output().unwrap();
         let said = text(&output);

@@ -16,7 +16,8 @@ fn a_run_is_triggered_followed_and_read_and_the_platform_survives_a_kill() {
     let (data, dags) = (folder.path().join("data"), dags(folder.path()));
     let mut up = Up::start(&data, &dags);
 
-    let output = up.command(&["run", "trigger", "hello", "--param", "name=Ada", "--run-id", "first", "--wait"]);
+    let output =
+        up.command(&["run", "trigger", "hello", "--param", "name=Ada", "--run-id", "first", "--wait"]);
     assert!(output.status.success(), "{}", text(&output));
     let output = up.command(&["run", "logs", "hello", "first", "greet"]);
     assert!(text(&output).contains("hello, Ada"), "{}", text(&output));
@@ -45,7 +46,8 @@ fn a_port_in_use_is_named_with_what_to_do() {
     let folder = open_folder();
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port().to_string();
-    let output = streamify().args(["up", "--port", &port, "--data"]).arg(folder.path().join("data")).output().unwrap();
+    let output =
+        streamify().args(["up", "--port", &port, "--data"]).arg(folder.path().join("data")).output().unwrap();
     let said = text(&output);
     assert!(!output.status.success() && said.contains(&port) && said.contains("in use"), "{said}");
 }

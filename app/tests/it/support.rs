@@ -70,7 +70,11 @@ impl Up {
 
     /// As Ctrl-C does; true when it ended well.
     pub fn stop(mut self) -> bool {
-        nix::sys::signal::kill(nix::unistd::Pid::from_raw(self.child.id() as i32), nix::sys::signal::Signal::SIGINT).unwrap();
+        nix::sys::signal::kill(
+            nix::unistd::Pid::from_raw(self.child.id() as i32),
+            nix::sys::signal::Signal::SIGINT,
+        )
+        .unwrap();
         self.child.wait().unwrap().success()
     }
 }

@@ -101,7 +101,11 @@ impl Postgres {
             .map_err(Error::io(&program, "start"))?;
         let answer = String::from_utf8_lossy(&output.stderr).trim().to_string();
         if !output.status.success() && !answer.contains("already exists") {
-            return Err(Error::Program { program: "createdb", status: output.status.to_string(), output: answer });
+            return Err(Error::Program {
+                program: "createdb",
+                status: output.status.to_string(),
+                output: answer,
+            });
         }
         fs::write(&made, DATABASE).map_err(Error::io(&made, "write"))
     }
