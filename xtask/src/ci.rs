@@ -6,6 +6,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Instant;
 
+/// The variables of cargo that a person sets.
+const KEPT: [&str; 4] = ["CARGO_TARGET_DIR", "CARGO_HOME", "CARGO_BUILD_JOBS", "CARGO_TERM_COLOR"];
+
 pub fn run(root: &Path) -> Result<()> {
     let start = Instant::now();
     step("format", || cargo(root, &["fmt", "--all", "--check"]))?;
