@@ -26,6 +26,13 @@ fn a_run_is_triggered_followed_and_read_and_the_platform_survives_a_kill() {
     let output = up.command(&["run", "trigger", "hello", "--param", "nam=Ada"]);
     assert!(!output.status.success() && text(&output).contains("nam"), "{}", text(&output));
 
+    let health = up.get("/api/v2/monitor/health");
+    assert!(
+        health.starts_with("HTTP/1.1 200") && health.contains("\"scheduler\":{\"status\":\"healthy\""),
+        "{health}"
+    );
+    assert!(up.get("/dags/hello").contains("The smallest useful dag"), "the page of the dag");
+
     // Another on the same folder, or on its port, is refused.
     let output = streamify().args(["up", "--data"]).arg(&data).output().unwrap();
     assert!(text(&output).contains("in use by another streamify"), "{}", text(&output));

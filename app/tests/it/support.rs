@@ -1,6 +1,6 @@
 //! The binary, in a folder of its own.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
@@ -35,7 +35,7 @@ pub fn open_folder() -> tempfile::TempDir {
 pub struct Up {
     child: Child,
     pub data: PathBuf,
-    pub url: String,
+    url: String,
 }
 
 impl Up {
@@ -61,6 +61,16 @@ impl Up {
     /// A command of the command line, for this platform.
     pub fn command(&self, arguments: &[&str]) -> Output {
         streamify().args(arguments).arg("--data").arg(&self.data).output().unwrap()
+    }
+
+    /// The answer to a GET, head and body.
+    pub fn get(&self, path: &str) -> String {
+        let address = self.url.trim_start_matches("http://");
+        let mut socket = std::net::TcpStream::connect(address).unwrap();
+        write!(socket, "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n").unwrap();
+        let mut answer = Vec::new();
+        socket.read_to_end(&mut answer).unwrap();
+        String::from_utf8_lossy(&answer).into_owned()
     }
 
     pub fn kill(&mut self) {
