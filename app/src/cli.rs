@@ -60,6 +60,8 @@ pub enum Command {
     Models(ModelsCommand),
     /// Compare generated events, Kafka offsets, lake, staging and fact rows, per topic and hour
     Reconcile,
+    /// Ask the warehouse, wherever it is open: one query that only reads
+    Sql { query: String },
     /// Bring the database schema up to date
     Migrate,
     /// Print a link that logs a browser in as admin, once

@@ -54,6 +54,7 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Run(command) => commands::run::run(config, command).await,
         Command::Models(command) => commands::models::run(config, command).await,
         Command::Reconcile => commands::reconcile::run(config).await,
+        Command::Sql { query } => commands::sql::run(config, &query).await,
         Command::Migrate => commands::migrate::run(config).await,
         Command::Login => commands::login::run(config).await,
         Command::Config => commands::config::run(config),

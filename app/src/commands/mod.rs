@@ -12,5 +12,6 @@ pub mod node;
 pub mod reconcile;
 pub mod run;
 pub mod songs;
+pub mod sql;
 pub mod stream;
 pub mod up;

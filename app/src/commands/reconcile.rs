@@ -3,7 +3,6 @@
 use crate::clock::SystemClock;
 use crate::config::Config;
 use crate::reconcile::{Figures, Sources, compare, print};
-use crate::warehouse_owner::WarehouseOwner;
 use crate::{node, output};
 use anyhow::{Context, Result};
 use model::Clock;
@@ -16,11 +15,7 @@ pub async fn run(mut config: Config) -> Result<ExitCode> {
     let brokers =
         config.optional("kafka_bootstrap_servers").context("no Kafka: set KAFKA_BOOTSTRAP_SERVERS")?;
     let now = SystemClock.now();
-    // An embedded warehouse belongs to one process: if a node has it, that node answers.
-    let figures = match store.duty_url(&format!("route:{}", kinds::WAREHOUSE), now).await? {
-        Some((_, url)) => Figures::Remote { url, token: web::cli_token(&store, now).await? },
-        None => Figures::Own(WarehouseOwner::opened(&node::warehouse_url(&config))?),
-    };
+    let figures = Figures::find(&config, &store, now).await?;
     let lines = compare(&Sources { store: &store, figures, lake: &lake, brokers, until: now }).await?;
     if config.json {
         output::json(&lines)?;

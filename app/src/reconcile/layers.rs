@@ -1,6 +1,8 @@
 //! What each layer says it has.
 
 use super::Hours;
+use crate::config::Config;
+use crate::node;
 use crate::warehouse_owner::WarehouseOwner;
 use anyhow::{Context, Result, bail};
 use chrono::{DateTime, TimeDelta, Utc};
@@ -78,6 +80,14 @@ pub async fn lake(lake: &Lake, topic: &str) -> Result<LakeRows> {
 }
 
 impl Figures {
+    /// An embedded warehouse belongs to one process: if a node has it open, that node answers.
+    pub async fn find(config: &Config, store: &Store, now: DateTime<Utc>) -> Result<Figures> {
+        Ok(match store.duty_url(&format!("route:{}", kinds::WAREHOUSE), now).await? {
+            Some((_, url)) => Figures::Remote { url, token: web::cli_token(store, now).await? },
+            None => Figures::Own(WarehouseOwner::opened(&node::warehouse_url(config))?),
+        })
+    }
+
     /// Rows by hour; none where the table is not there yet.
     pub async fn hours(&self, schema: &str, table: &str) -> Result<Hours> {
         let known =
@@ -99,7 +109,8 @@ impl Figures {
             .collect()
     }
 
-    async fn query(&self, sql: &str, params: &[&str]) -> Result<Vec<Value>> {
+    /// Rows as objects by column.
+    pub async fn query(&self, sql: &str, params: &[&str]) -> Result<Vec<Value>> {
         match self {
             Figures::Own(owner) => {
                 let warehouse = owner.get().map_err(anyhow::Error::msg)?;
@@ -112,7 +123,15 @@ impl Figures {
                     .post(format!("{url}/api/v2/warehouse/query"))
                     .bearer_auth(token)
                     .json(&body);
-                let answer: Value = request.send().await?.error_for_status()?.json().await?;
+                let response = request.send().await?;
+                let status = response.status();
+                let answer: Value = response.json().await?;
+                if !status.is_success() {
+                    bail!(
+                        "{url}: {}",
+                        answer.get("detail").and_then(Value::as_str).unwrap_or(status.as_str())
+                    );
+                }
                 Ok(answer.get("rows").and_then(Value::as_array).cloned().unwrap_or_default())
             }
         }
