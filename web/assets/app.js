@@ -47,13 +47,15 @@
       if (!fresh || region.contains(document.activeElement) && document.activeElement.matches("input, select, textarea")) continue;
       if (fresh.innerHTML === region.dataset.seen) continue;
       region.dataset.seen = fresh.innerHTML;
-      const focused = region.contains(document.activeElement) ? document.activeElement.getAttribute("href") : null;
+      const focused = region.contains(document.activeElement) ? document.activeElement : null;
+      const again = focused?.getAttribute("href") ? `[href="${CSS.escape(focused.getAttribute("href"))}"]`
+        : focused?.matches("details[id] > summary") ? `#${CSS.escape(focused.parentElement.id)} > summary` : null;
       const scroll = [...region.querySelectorAll("[data-scroll]")].map((el) => el.scrollLeft);
       const open = new Set([...region.querySelectorAll("details[open][id]")].map((el) => el.id));
       region.innerHTML = fresh.innerHTML;
       region.querySelectorAll("[data-scroll]").forEach((el, i) => { el.scrollLeft = scroll[i] || 0; });
       open.forEach((id) => { const el = document.getElementById(id); if (el) el.open = true; });
-      if (focused) region.querySelector(`[href="${CSS.escape(focused)}"]`)?.focus();
+      if (again) region.querySelector(again)?.focus();
       times(region);
     }
     filterRows();

@@ -3,7 +3,7 @@
 use super::Dashboard;
 use super::draw;
 use super::file::{Kind, PanelFile};
-use crate::ui::Html;
+use crate::ui::{Html, esc};
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use futures::StreamExt;
 use std::collections::{BTreeMap, HashMap};
@@ -53,12 +53,16 @@ const AT_ONCE: usize = 2;
 /// A panel that takes longer is shown without figures.
 const PATIENCE: Duration = Duration::from_secs(15);
 
+/// The schema of the models that panels read.
+const MODELS: &str = "prod";
+const NO_TABLE_HINT: &str = "While the first models are being built, it comes by itself. Otherwise correct the table's name in the panel.";
+
 pub type Cache = Mutex<HashMap<View, (DateTime<Utc>, Arc<Drawn>)>>;
 
 enum Answer {
     Rows(Rows),
-    /// The table does not exist yet.
-    Filling,
+    /// A table of the query does not exist.
+    NoTable(String),
     Failed(String),
 }
 
@@ -78,10 +82,8 @@ impl Dashboard {
         let values = values(self, view, now);
         let asked: Vec<_> = self.panels.iter().map(|panel| ask(warehouse, panel, &values)).collect();
         let answers: Vec<Answer> = futures::stream::iter(asked).buffered(AT_ONCE).collect().await;
-        let mut drawn = Drawn {
-            is_filling: answers.iter().any(|answer| matches!(answer, Answer::Filling)),
-            ..Drawn::default()
-        };
+        let lacks = answers.iter().any(|answer| matches!(answer, Answer::NoTable(_)));
+        let mut drawn = Drawn { is_filling: lacks && !has_models(warehouse).await, ..Drawn::default() };
         for (panel, answer) in self.panels.iter().zip(answers) {
             if panel.kind == Kind::Filter {
                 let rows = if let Answer::Rows(rows) = answer { rows } else { Rows::default() };
@@ -90,10 +92,14 @@ impl Dashboard {
             }
             let body = match answer {
                 Answer::Rows(rows) => draw::panel(panel, &rows, view, now, link),
-                Answer::Filling => Html(r#"<p class="nodata">Filling: no hour is loaded yet.</p>"#.into()),
-                Answer::Failed(message) => {
-                    Html(format!(r#"<p class="nodata" role="alert">{}</p>"#, crate::ui::esc(&message)))
+                Answer::NoTable(_) if drawn.is_filling => {
+                    Html(r#"<p class="nodata">Filling: no hour is loaded yet.</p>"#.into())
                 }
+                Answer::NoTable(message) => {
+                    tracing::warn!(%message, panel = panel.id, "a dashboard panel asks for a table that does not exist");
+                    problem(panel, &format!("{message}\n{NO_TABLE_HINT}"))
+                }
+                Answer::Failed(message) => problem(panel, &message),
             };
             drawn.panels.push(DrawnPanel {
                 title: panel.title.clone(),
@@ -114,6 +120,29 @@ impl Dashboard {
             cache.insert(view, (now, drawn));
         }
     }
+}
+
+/// A panel that cannot be drawn: its file, and why.
+fn problem(panel: &PanelFile, message: &str) -> Html {
+    let (file, message) = (esc(&panel.id), esc(message));
+    Html(format!(
+        r#"<div class="notice bad" role="alert"><strong>{file}.sql</strong><pre>{message}</pre></div>"#
+    ))
+}
+
+fn lacks_table(error: &warehouse::Error) -> bool {
+    matches!(error, warehouse::Error::Sql { message, .. } if message.contains("Table with name") && message.contains("does not exist"))
+}
+
+/// Whether any model was built. Before that, a missing table is only not there yet; afterwards its name is wrong, or its model.
+async fn has_models(warehouse: &dyn Warehouse) -> bool {
+    let asked = warehouse
+        .query(
+            "select 1 as one from information_schema.tables where table_schema = $1 limit 1",
+            &[MODELS.into()],
+        )
+        .await;
+    asked.is_ok_and(|rows| !rows.is_empty())
 }
 
 /// What a query may name: the period, now, and each filter (null without a choice).
@@ -137,7 +166,7 @@ async fn ask(warehouse: &dyn Warehouse, panel: &PanelFile, values: &[(String, Va
     };
     match tokio::time::timeout(PATIENCE, warehouse.query(&panel.sql, &bound)).await {
         Ok(Ok(rows)) => Answer::Rows(rows),
-        Ok(Err(error)) if error.to_string().contains("does not exist") => Answer::Filling,
+        Ok(Err(error)) if lacks_table(&error) => Answer::NoTable(error.to_string()),
         Ok(Err(error)) => {
             tracing::warn!(%error, panel = panel.id, "a dashboard panel failed");
             Answer::Failed(error.to_string())

@@ -18,6 +18,7 @@ mod pager;
 mod run;
 mod services;
 mod shell;
+mod status;
 mod task;
 mod yaml;
 

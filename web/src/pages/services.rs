@@ -1,8 +1,8 @@
 //! Services: is each ready, since when, how often restarted, and what it tells of itself.
 
-use super::figures;
 use super::run::instance_name;
 use super::shell::Shell;
+use super::status;
 use super::{Page, show};
 use crate::app::Shared;
 use crate::auth::Viewer;
@@ -27,6 +27,7 @@ struct ServiceCard {
     href: String,
     state: Html,
     figures: Html,
+    is_wide: bool,
     uptime: String,
     restarts: i64,
     node: String,
@@ -54,14 +55,14 @@ pub fn state_word(service: &ServiceRow) -> &'static str {
 
 fn card(service: ServiceRow, dag: &Dag, now: DateTime<Utc>) -> ServiceCard {
     let instance = &service.instance;
+    let id = format!("{}-{}-{}", instance.dag_id, instance.task_id, instance.map_index);
+    let told = service.status.as_ref().map(|(status, _)| status::draw(status, &id, now)).unwrap_or_default();
     ServiceCard {
         name: instance_name(dag, instance),
         href: ui::task_url(&instance.dag_id, &instance.run_id, &instance.task_id, instance.map_index),
         state: ui::badge(state_word(&service)),
-        figures: service
-            .status
-            .as_ref()
-            .map_or_else(Html::default, |(status, _)| figures::status(status, now)),
+        figures: told.html,
+        is_wide: told.is_wide,
         uptime: ui::span_text(service.live_since, None, now),
         restarts: service.restarts,
         node: instance.node.clone().unwrap_or_else(|| "–".into()),

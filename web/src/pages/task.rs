@@ -4,6 +4,7 @@ use super::figures;
 use super::log::{self, line_html};
 use super::run;
 use super::shell::Shell;
+use super::status;
 use super::{Page, show};
 use crate::app::{App, Shared};
 use crate::auth::Viewer;
@@ -144,7 +145,7 @@ pub async fn page(
         lines_shown: LINES,
         waiting_words: waiting_words(&dag, &instance, now),
         outputs: chosen.and_then(|a| a.outputs.as_ref()).or(instance.outputs.as_ref()).map(figures::pretty),
-        status: status.map(|(value, _)| figures::status(&value, now)),
+        status: status.map(|(value, _)| status::draw(&value, "status", now).html),
         with: task.map_or_else(String::new, |task| figures::pretty(&task.with)),
         dag_href: ui::dag_url(&dag_id),
         run_href: ui::run_url(&dag_id, &run_id),

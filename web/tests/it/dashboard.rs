@@ -120,6 +120,28 @@ async fn a_broken_panel_is_left_out_and_named() {
 }
 
 #[tokio::test]
+async fn a_misspelt_table_fills_only_until_models_are_built() {
+    let folder = tempfile::tempdir().unwrap();
+    let panel = "-- panel: Misspelt\n-- kind: number\nselect count(*) as value from prod.wide_strems";
+    std::fs::write(folder.path().join("misspelt.sql"), panel).unwrap();
+    let warehouse = warehouse::open("duckdb::memory:").unwrap();
+    let world = world(Some(Role::Viewer), Some(warehouse.clone()), Some(folder.path().into())).await;
+    let build = async |sql: &[&str]| {
+        let statements: Vec<Statement> = sql.iter().map(|sql| Statement::new(*sql)).collect();
+        warehouse.transaction(&statements).await.expect("makes the tables");
+    };
+    // Another period each time: answers are kept for some seconds.
+    build(&["create schema staging", "create table staging._loads as select 1 as rows"]).await;
+    let before = world.get("/dashboard?to=2026-11-20").await.text;
+    assert!(before.contains("Filling") && !before.contains("role=\"alert\""), "{before}");
+    build(&["create schema prod", "create table prod.wide_streams as select 1 as one"]).await;
+    let after = world.get("/dashboard?to=2026-11-21").await.text;
+    assert!(!after.contains("Filling") && !after.contains("The first hours"), "{after}");
+    let alert = after.split("role=\"alert\"").nth(1).expect("an alert");
+    assert!(alert.contains("misspelt.sql") && alert.contains("wide_strems does not exist"), "{after}");
+}
+
+#[tokio::test]
 async fn the_query_of_our_commands_needs_an_admin_and_only_reads() {
     let world = with_warehouse(true).await;
     let token = web::cli_token(&world.store, crate::world::now()).await.unwrap();

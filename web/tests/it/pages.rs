@@ -190,7 +190,17 @@ async fn a_run_can_be_cancelled_and_cleared() {
 async fn services_show_their_figures() {
     let world = seeded(Some(Role::Viewer)).await;
     let html = page(&world, "/services").await;
-    has(&html, &["generator", "ready", "starting", "1,283,901", "Dead letters", "page_view_events"]);
+    has(&html, &["generator", "ready", "starting", "1,199,277", "Dead letters", "page_view_events"]);
+    has(
+        &html,
+        &[
+            "<dt>Total lag</dt><dd>212</dd>",
+            "Lowest watermark",
+            "18 s ago",
+            "class=\"card full\" aria-label=\"stream\"",
+        ],
+    );
+    assert_eq!(html.matches("class=\"card full\"").count(), 1, "the generator's table is narrow");
 }
 
 #[tokio::test]

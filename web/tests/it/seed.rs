@@ -236,11 +236,8 @@ impl Seed {
         let stream = self.store.claim(&Self::claim(), now).await.expect("claims");
         for stream in stream.iter().filter(|attempt| attempt.dag_id == "ingest") {
             let status = json!({
-                "state": "running", "lag": 212, "rows": 1_283_901, "dead_letters": 3, "watermark": "2026-11-22T12:00:00Z",
-                "topics": {
-                    "listen_events": { "lag": 40, "rows": 398_072, "watermark": "2026-11-22T12:00:00Z" },
-                    "page_view_events": { "lag": 172, "rows": 801_205, "watermark": "2026-11-22T12:00:00Z" },
-                },
+                "state": "running", "error": null, "buffered_bytes": 81_204, "paused": false, "last_commit_at": "2026-11-22T12:59:50Z",
+                "topics": { "listen_events": topic(398_072, 40, 0, now), "page_view_events": topic(801_205, 172, 3, now) },
             });
             self.store.put_status(stream.attempt_id, stream.lease, &status, now).await.expect("puts");
             self.log(stream.attempt_id, now, &[("stdout", "rolled listen_events-00000 12,004 rows".into())])
@@ -274,6 +271,16 @@ impl Seed {
         };
         self.store.put_check(attempt_id, &result, now).await.expect("puts");
     }
+}
+
+/// A topic as the streaming job tells of it.
+fn topic(rows: u64, lag: u64, dead_letters: u64, now: DateTime<Utc>) -> Value {
+    let watermark = now - TimeDelta::seconds(18);
+    let partition = json!({ "committed_offset": rows / 2, "consumed_offset": rows / 2, "end_offset": rows / 2 + lag, "watermark": watermark });
+    json!({
+        "rows": rows, "dead_letters": dead_letters, "skipped": 0, "commits": 41, "late": 12, "unknown_fields": 0, "buffered_rows": lag,
+        "lag": lag, "watermark": watermark, "partitions": { "0": partition, "1": partition },
+    })
 }
 
 pub fn new_run(
