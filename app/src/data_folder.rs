@@ -5,6 +5,9 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
+/// The file that says where the cluster really lies.
+pub const POSTGRES_HOME: &str = "postgres-home";
+
 pub struct DataFolder {
     path: PathBuf,
     /// Held as long as this lives; the kernel lets go of it when the process dies.
@@ -59,7 +62,7 @@ impl DataFolder {
         {
             bail!("nothing was removed");
         }
-        let elsewhere = fs::read_to_string(self.join(crate::embedded::POSTGRES_HOME)).ok();
+        let elsewhere = fs::read_to_string(self.join(POSTGRES_HOME)).ok();
         for path in entries.into_iter().chain(elsewhere.map(PathBuf::from)) {
             let removed = if path.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
             match removed {

@@ -1,6 +1,6 @@
 //! The servers of a laptop: a private Postgres and the broker, started, watched and restarted.
 
-use crate::data_folder::DataFolder;
+use crate::data_folder::{self, DataFolder};
 use anyhow::{Context, Result, bail};
 use postgres::{Options, Postgres};
 use std::net::TcpListener;
@@ -11,8 +11,6 @@ use tokio::process::{Child, Command};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-/// Where the cluster really lies, for `--fresh`.
-pub const POSTGRES_HOME: &str = "postgres-home";
 const MAX_CONNECTIONS: u32 = 100;
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 const RESTART_PAUSE_MAX: Duration = Duration::from_secs(10);
@@ -30,7 +28,7 @@ pub async fn postgres(data: &DataFolder, tasks: &TaskTracker, cancel: Cancellati
             server.home().display()
         );
     }
-    std::fs::write(data.join(POSTGRES_HOME), server.home().display().to_string())?;
+    std::fs::write(data.join(data_folder::POSTGRES_HOME), server.home().display().to_string())?;
     tasks.spawn(keep_postgres(server, home, cancel));
     Ok(url)
 }

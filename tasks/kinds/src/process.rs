@@ -67,18 +67,18 @@ impl Task for Process {
             .command
             .split_first()
             .ok_or_else(|| TaskError::Fail("with.command names no program".to_string()))?;
-        let outputs =
-            std::env::temp_dir().join(format!("streamify-outputs-{}-{}", self.env.node, ctx.attempt_id));
+        let outputs = tempfile::Builder::new().prefix("streamify-outputs-").tempfile();
+        let outputs = outputs
+            .map_err(|error| TaskError::Retry(format!("no temporary file for the outputs: {error}")))?;
         let mut command = child::command(Path::new(program));
         command
             .args(arguments)
             .current_dir(self.env.dags_dir.join(with.cwd.unwrap_or_default()))
             .env("PATH", self.path_with_ourselves())
-            .env("STREAMIFY_OUTPUTS", &outputs);
+            .env("STREAMIFY_OUTPUTS", outputs.path());
         let sink = ctx.sink.clone();
         let ended = child::run(command, &ctx, &self.env, |stream, line| sink.log(stream, line)).await;
-        let written = read_outputs(&outputs);
-        let _ = std::fs::remove_file(&outputs);
+        let written = read_outputs(outputs.path());
         match child::judge(&ended?, program)? {
             true => Ok(Outcome::Done { outputs: written? }),
             false => Ok(Outcome::Skipped { reason: format!("{program} ended with exit status 99") }),
@@ -98,7 +98,11 @@ impl Process {
 
 /// What the program wrote to `$STREAMIFY_OUTPUTS`: one JSON object.
 fn read_outputs(path: &Path) -> Result<Value, TaskError> {
-    let Ok(meta) = std::fs::metadata(path) else { return Ok(Value::Null) };
+    let meta =
+        std::fs::metadata(path).map_err(|error| TaskError::Fail(format!("the outputs are gone: {error}")))?;
+    if meta.len() == 0 {
+        return Ok(Value::Null);
+    }
     if meta.len() > OUTPUTS_BYTES_MAX {
         return Err(TaskError::Fail(format!(
             "outputs of {} bytes; at most {OUTPUTS_BYTES_MAX} are kept",

@@ -78,7 +78,7 @@ impl Bench {
             warehouse: Arc::new(|| warehouse::open("duckdb::memory:").map_err(|error| error.to_string())),
             topic_columns: Arc::new(|_, topic| Err(format!("no schema for {topic}"))),
             clock: clock.clone(),
-            node: format!("test-{}", std::process::id()),
+            node: format!("test:/data/{}", std::process::id()),
             http: reqwest::Client::new(),
         };
         Bench {
