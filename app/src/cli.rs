@@ -64,6 +64,13 @@ pub enum Command {
     Sql { query: String },
     /// Bring the database schema up to date
     Migrate,
+    /// Make a user, or change its role and password; the password is asked for, or read from standard input
+    User {
+        name: String,
+        /// viewer reads, operator triggers, cancels, clears and pauses, admin may do everything
+        #[arg(long, default_value = "viewer")]
+        role: String,
+    },
     /// Print a link that logs a browser in as admin, once
     Login,
     /// Print the effective configuration and where each value comes from

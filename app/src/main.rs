@@ -56,6 +56,7 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Reconcile => commands::reconcile::run(config).await,
         Command::Sql { query } => commands::sql::run(config, &query).await,
         Command::Migrate => commands::migrate::run(config).await,
+        Command::User { name, role } => commands::user::run(config, &name, &role).await,
         Command::Login => commands::login::run(config).await,
         Command::Config => commands::config::run(config),
         Command::Doctor => commands::doctor::run(config).await,

@@ -15,3 +15,4 @@ pub mod songs;
 pub mod sql;
 pub mod stream;
 pub mod up;
+pub mod user;

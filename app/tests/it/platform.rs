@@ -33,6 +33,25 @@ fn a_run_is_triggered_followed_and_read_and_the_platform_survives_a_kill() {
     );
     assert!(up.get("/dags/hello").contains("The smallest useful dag"), "the page of the dag");
 
+    // A user with a password gets a token, and with it may do what its role allows.
+    let password = "correct horse battery";
+    let output = up.command_with_input(&["user", "ci", "--role", "operator"], password);
+    assert!(output.status.success(), "{}", text(&output));
+    let short = up.command_with_input(&["user", "ci"], "short");
+    assert!(!short.status.success() && text(&short).contains("too short"), "{}", text(&short));
+    let trigger = r#"{"logical_date": null, "dag_run_id": "by-api", "conf": {"name": "Bob"}}"#;
+    let refused = up.request("POST", "/api/v2/dags/hello/dagRuns", "", trigger);
+    assert!(refused.starts_with("HTTP/1.1 401"), "{refused}");
+    let login = format!(r#"{{"username": "ci", "password": "{password}"}}"#);
+    let answer = up.request("POST", "/auth/token", "", &login);
+    let token = answer.split("\"access_token\":\"").nth(1).and_then(|rest| rest.split('"').next());
+    let bearer =
+        format!("Authorization: Bearer {}\r\n", token.unwrap_or_else(|| panic!("no token: {answer}")));
+    let triggered = up.request("POST", "/api/v2/dags/hello/dagRuns", &bearer, trigger);
+    assert!(triggered.starts_with("HTTP/1.1 200") && triggered.contains("by-api"), "{triggered}");
+    let again = up.request("POST", "/api/v2/dags/hello/dagRuns", &bearer, trigger);
+    assert!(again.starts_with("HTTP/1.1 409"), "{again}");
+
     // Another on the same folder, or on its port, is refused.
     let output = streamify().args(["up", "--data"]).arg(&data).output().unwrap();
     assert!(text(&output).contains("in use by another streamify"), "{}", text(&output));

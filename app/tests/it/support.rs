@@ -65,12 +65,32 @@ impl Up {
 
     /// The answer to a GET, head and body.
     pub fn get(&self, path: &str) -> String {
+        self.request("GET", path, "", "")
+    }
+
+    /// The answer to a request; `headers` are whole lines.
+    pub fn request(&self, method: &str, path: &str, headers: &str, body: &str) -> String {
         let address = self.url.trim_start_matches("http://");
+        let length = body.len();
+        let json = "Content-Type: application/json";
         let mut socket = std::net::TcpStream::connect(address).unwrap();
-        write!(socket, "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n").unwrap();
+        write!(
+            socket,
+            "{method} {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n{json}\r\nContent-Length: {length}\r\n{headers}\r\n{body}"
+        )
+        .unwrap();
         let mut answer = Vec::new();
         socket.read_to_end(&mut answer).unwrap();
         String::from_utf8_lossy(&answer).into_owned()
+    }
+
+    /// The same, with a line on its standard input.
+    pub fn command_with_input(&self, arguments: &[&str], input: &str) -> Output {
+        let mut command = streamify();
+        command.args(arguments).arg("--data").arg(&self.data).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
+        writeln!(child.stdin.take().unwrap(), "{input}").unwrap();
+        child.wait_with_output().unwrap()
     }
 
     pub fn kill(&mut self) {
