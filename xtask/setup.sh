@@ -18,6 +18,10 @@ as_root() {
 }
 
 have cargo || { say "no Rust toolchain found; install rustup (https://rustup.rs), then try again"; exit 1; }
+if ! cargo clippy --version >/dev/null 2>&1 || ! cargo fmt --version >/dev/null 2>&1; then
+    say "adding clippy and rustfmt to the Rust toolchain"
+    rustup component add clippy rustfmt
+fi
 
 missing=()
 have clang || missing+=(clang)
