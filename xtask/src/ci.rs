@@ -66,8 +66,13 @@ pub fn binary(root: &Path) -> Result<PathBuf> {
 
 pub fn cargo(root: &Path, arguments: &[&str]) -> Result<()> {
     let program = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_string());
-    let status =
-        Command::new(program).current_dir(root).args(arguments).status().context("cannot start cargo")?;
+    let mut command = Command::new(program);
+    // What `cargo run` told this program about itself would make build scripts run again.
+    let told = std::env::vars().map(|(name, _)| name);
+    for name in told.filter(|name| name.starts_with("CARGO_") && !KEPT.contains(&name.as_str())) {
+        command.env_remove(name);
+    }
+    let status = command.current_dir(root).args(arguments).status().context("cannot start cargo")?;
     if !status.success() {
         bail!("`cargo {}` failed", arguments.join(" "));
     }
