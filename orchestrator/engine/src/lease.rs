@@ -12,11 +12,12 @@ use crate::config::delta;
 use crate::error::Error;
 use crate::live::Cause;
 use crate::rounds::{Again, Round};
+use crate::suspects::{Before, Held, Suspects};
 use crate::worker::Core;
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use model::Ending;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use store::nodes::{Heartbeat, NewNode};
@@ -24,14 +25,12 @@ use tracing::{info, warn};
 
 pub(crate) struct Lease {
     core: Arc<Core>,
-    /// Attempts that the store says we hold and we do not know, with the number of the next call when that was first seen. When no
-    /// call from before is open any more, their answer got lost.
-    suspects: HashMap<(i64, i64), u64>,
+    suspects: Suspects,
 }
 
 impl Lease {
     pub fn new(core: Arc<Core>) -> Self {
-        Lease { core, suspects: HashMap::new() }
+        Lease { core, suspects: Suspects::default() }
     }
 
     async fn register(&mut self, now: DateTime<Utc>) -> Result<()> {
@@ -54,9 +53,10 @@ impl Lease {
     async fn beat(&mut self, now: DateTime<Utc>) -> Result<()> {
         let core = self.core.clone();
         let id = core.node.id();
-        // Before the call: what is started meanwhile is not missed in its answer.
-        let known: Vec<_> = core.all_live();
-        let (next_call, _) = core.slots.calls();
+        // Before the heartbeat, and calls first: what is started meanwhile is not missed in its answer, and what has ended before it is
+        // not in it any more.
+        let (_, oldest_open) = core.slots.calls();
+        let known = core.all_live();
         let limit = core.config.lease_ttl / 3;
         let heartbeat = tokio::time::timeout(limit, core.store.heartbeat(id, now))
             .await
@@ -69,12 +69,15 @@ impl Lease {
             return self.register(core.clock.now()).await;
         }
         core.node.confirm(id, now);
-        let held: HashSet<(i64, i64)> = heartbeat.held.iter().copied().collect();
+        let (next_call, _) = core.slots.calls();
+        let held: HashSet<Held> = heartbeat.held.iter().copied().collect();
         for live in known.iter().filter(|live| !held.contains(&(live.attempt_id, live.lease))) {
             live.lose("its lease was taken away");
         }
         self.stop_asked(&heartbeat, core.clock.now());
-        self.return_orphans(&held, next_call).await
+        let known = known.iter().map(|live| (live.attempt_id, live.lease)).collect();
+        let orphans = self.suspects.after(&Before { oldest_open, known }, &held, next_call);
+        self.return_orphans(orphans).await
     }
 
     fn stop_asked(&self, heartbeat: &Heartbeat, now: DateTime<Utc>) {
@@ -86,38 +89,28 @@ impl Lease {
         }
     }
 
-    /// A claim whose answer never arrived would be held for ever by our own heartbeats.
-    async fn return_orphans(&mut self, held: &HashSet<(i64, i64)>, next_call: u64) -> Result<()> {
-        let core = self.core.clone();
-        // Calls first: an answer that arrives between the two looks is then found among the live.
-        let (_, oldest_open) = core.slots.calls();
-        let unknown = |(attempt_id, _): &(i64, i64)| core.find_live(*attempt_id).is_none();
-        self.suspects.retain(|suspect, _| held.contains(suspect) && unknown(suspect));
-        for suspect in held.iter().filter(|suspect| unknown(suspect)) {
-            self.suspects.entry(*suspect).or_insert(next_call);
-        }
-        let orphans: Vec<(i64, i64)> = self
-            .suspects
-            .iter()
-            .filter(|(_, seen_before)| oldest_open.is_none_or(|open| open >= **seen_before))
-            .map(|(orphan, _)| *orphan)
-            .collect();
+    /// What this node holds and does not run would be held for ever by its own heartbeats: a claim whose answer never arrived, an
+    /// attempt whose end could not be stored.
+    async fn return_orphans(&self, orphans: Vec<Held>) -> Result<()> {
+        let core = &self.core;
         for (attempt_id, lease) in orphans {
-            warn!(
-                attempt_id,
-                "the store gave it to this node, but the answer never arrived; it is given back"
-            );
-            let message = Some("its node never learned of it".to_owned());
+            let message = Some("its node holds it and does not run it".to_owned());
             let now = core.clock.now();
             match core.store.finish(attempt_id, lease, Ending::Lost, None, message, now, None).await {
                 Ok(advanced) => {
+                    warn!(
+                        attempt_id,
+                        "the store held it for this node, which does not run it (its claim or its end got lost): given back"
+                    );
                     core.stats.orphans_returned.fetch_add(1, Relaxed);
                     core.follow_up(advanced, core.slots.reserve(0));
                 }
-                Err(store::Error::Stale { .. }) => {}
+                // Somebody else has ended it meanwhile.
+                Err(store::Error::Stale { .. }) => {
+                    core.stats.stale_results.fetch_add(1, Relaxed);
+                }
                 Err(error) => return Err(error.into()),
             }
-            self.suspects.remove(&(attempt_id, lease));
         }
         Ok(())
     }

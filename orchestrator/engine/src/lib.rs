@@ -34,6 +34,7 @@ mod sink;
 mod slots;
 mod stats;
 mod supervisor;
+mod suspects;
 mod sweep;
 mod worker;
 

@@ -16,7 +16,7 @@ pub struct Stats {
     pub(crate) stale_results: AtomicU64,
     /// Ends that could not be reported at once, because the store was away.
     pub(crate) reports_repeated: AtomicU64,
-    /// Attempts that the store gave to this node without the answer ever arriving; they were given back.
+    /// Attempts that this node held and did not run (a claim's answer or an end got lost); they were given back.
     pub(crate) orphans_returned: AtomicU64,
     pub(crate) lines_shipped: AtomicU64,
     pub(crate) lines_dropped: AtomicU64,

@@ -6,6 +6,7 @@ mod world;
 mod dags;
 mod leases;
 mod nodes;
+mod orphans;
 mod runs;
 mod schedules;
 mod services;

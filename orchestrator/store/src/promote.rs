@@ -44,13 +44,29 @@ impl Store {
                 break;
             }
             let claim = room.as_ref();
-            let started = in_tx("promote", || self.promote_dag(&dag_id, share, now, claim)).await?;
+            let started = match in_tx("promote", || self.promote_dag(&dag_id, share, now, claim)).await {
+                Ok(started) => started,
+                Err(error) if promoted.is_empty() => return Err(error),
+                Err(error) => {
+                    // What the dags before it brought is committed, and its claims are only known from this answer.
+                    tracing::error!(dag_id, %error, "no run of this dag could be started now");
+                    self.look_again().await;
+                    break;
+                }
+            };
             if let Some(room) = &mut room {
                 room.take(&started);
             }
             promoted.extend(started);
         }
         Ok(promoted)
+    }
+
+    /// Rings for what was left undone. That this fails too is left to the next call that fails.
+    async fn look_again(&self) {
+        if let Ok(mut conn) = self.pool.acquire().await {
+            ring(&mut conn, "runs").await.ok();
+        }
     }
 
     /// Dags with a due run and either a free place or an overlap rule to apply, the longest waiting first.

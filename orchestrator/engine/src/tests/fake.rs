@@ -49,6 +49,12 @@ impl Fake {
         self.events().iter().filter(|event| event.what == what && event.task == task).count()
     }
 
+    fn starts_of_instance(&self, ctx: &TaskContext) -> usize {
+        let events = self.events.lock().unwrap();
+        let starts = events.iter().filter(|event| event.what == "start" && event.task == ctx.task_id);
+        starts.filter(|event| event.map_index == ctx.map_index).count()
+    }
+
     pub fn starts(&self) -> Vec<String> {
         self.events().into_iter().filter(|event| event.what == "start").map(|event| event.task).collect()
     }
@@ -188,6 +194,10 @@ impl FakeKind {
                 Ok(Outcome::Poke { again_in: Duration::from_secs(30) })
             }
             "poke_once" => Ok(done),
+            "poke_twice" if self.fake.starts_of_instance(ctx) < 3 => Ok(Outcome::Poke {
+                again_in: Duration::from_millis(100 + 300 * (ctx.map_index.max(0) as u64 % 4)),
+            }),
+            "poke_twice" => Ok(done),
             "check" => {
                 ctx.sink.check(check_result());
                 Ok(done)

@@ -36,7 +36,7 @@ pub struct World {
     pub store: Store,
     pub clock: Arc<FixedClock>,
     pub fake: Arc<Fake>,
-    _database: Database,
+    database: Database,
 }
 
 impl World {
@@ -56,7 +56,7 @@ impl World {
         let store = Store::connect(url, 10).await.expect("the test database");
         store.migrate().await.expect("migrations");
         let clock = Arc::new(FixedClock::at(utc("2026-11-22T10:00:00Z")));
-        World { store, clock, fake: Arc::default(), _database: database }
+        World { store, clock, fake: Arc::default(), database }
     }
 
     pub fn now(&self) -> DateTime<Utc> {
@@ -77,20 +77,21 @@ impl World {
     }
 
     pub async fn node_with(&self, config: EngineConfig) -> TestNode {
+        self.node_on(config, self.store.clone()).await
+    }
+
+    /// A node whose calls wait for each other: it has one connection to the store.
+    pub async fn node_on_one_connection(&self, name: &str) -> TestNode {
+        let store = Store::connect(self.database.url(), 1).await.expect("the test database");
+        self.node_on(self.config(name), store).await
+    }
+
+    async fn node_on(&self, config: EngineConfig, store: Store) -> TestNode {
         let (bells, stats, clock) = (Bells::default(), Arc::new(Stats::default()), self.clock.clone());
         let ship =
             LogShip::new(clock.clone(), stats.clone(), Mask::of(&config.secrets), bells.logship.clone());
         let node = Arc::new(Node::new(config.fence_after()));
-        let core = Core::new(
-            self.store.clone(),
-            registry(&self.fake),
-            clock,
-            Arc::new(config),
-            node,
-            stats,
-            bells,
-            ship,
-        );
+        let core = Core::new(store, registry(&self.fake), clock, Arc::new(config), node, stats, bells, ship);
         let mut node = TestNode::around(Arc::new(core));
         node.lease.tick().await.expect("the registration");
         node

@@ -139,3 +139,26 @@ async fn a_promoted_run_is_claimed_in_the_same_commit_within_the_free_slots() {
     assert_eq!((promoted.len(), claimed), (2, 3));
     world.assert_invariants().await;
 }
+
+#[tokio::test]
+async fn what_was_claimed_for_one_dag_is_not_lost_when_the_next_dag_fails() {
+    let world = world().await;
+    world.trigger(&wide("whole", 1), "r1").await;
+    world.trigger(&wide("broken", 1), "r1").await;
+    let broke = sqlx::query("update dag_versions set spec = '{}' where dag_id = 'broken'");
+    broke.execute(&world.pool).await.unwrap();
+    sqlx::query("update runs set run_after = $1 where dag_id = 'whole'")
+        .bind(at(-1))
+        .execute(&world.pool)
+        .await
+        .unwrap();
+    // It has not read any version yet.
+    let store = store::Store::connect(world.database.url(), 2).await.unwrap();
+    let promoted = store.promote(now(), 10, Some(&world.slots(8))).await.unwrap();
+    assert_eq!(promoted.iter().map(|(_, advanced)| advanced.claimed.len()).sum::<usize>(), 1);
+    assert_eq!(world.count("select count(*) from attempts where state = 'running'").await, 1);
+    assert!(
+        store.promote(now(), 10, Some(&world.slots(8))).await.is_err(),
+        "with nothing to tell, it tells why"
+    );
+}
