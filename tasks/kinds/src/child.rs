@@ -10,14 +10,21 @@ use std::path::Path;
 use std::process::{ExitStatus, Stdio};
 use std::sync::LazyLock;
 use std::sync::mpsc as blocking;
+use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
 use tokio::process::{Child, Command};
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
 
 /// Lines that wait to be shipped; a chattier child waits on its pipe.
 const LINES_WAITING: usize = 1024;
 /// A longer line is cut here, and says so.
 const LINE_BYTES_MAX: usize = 64 * 1024;
+/// A killed group is gone after at most this long; zombies that nobody reaps are not waited for.
+const END_MAX: Duration = Duration::from_secs(1);
+const END_LOOK_EVERY: Duration = Duration::from_millis(1);
+/// What was written before the end is read within this time.
+const REST_MAX: Duration = Duration::from_secs(5);
 /// What may hold the store's address or a secret is not handed on.
 const WITHHELD: [&str; 2] = ["DATABASE_URL", "PGPASSWORD"];
 
@@ -43,43 +50,43 @@ pub async fn run(
     pump(child.stdout.take(), Stream::Stdout, lines.clone());
     pump(child.stderr.take(), Stream::Stderr, lines);
     let mut last_error = None;
-    let mut stopped = false;
-    let mut kill_at = None;
-    loop {
+    let mut keep = |stream: Stream, line: String| {
+        if stream == Stream::Stderr && !line.trim().is_empty() {
+            last_error = Some(line.clone());
+        }
+        on_line(stream, line);
+    };
+    let (mut is_open, mut stopped, mut kill_at) = (true, false, None);
+    let status = loop {
         tokio::select! {
-            line = waiting.recv() => match line {
-                Some((stream, line)) => {
-                    if stream == Stream::Stderr && !line.trim().is_empty() {
-                        last_error = Some(line.clone());
-                    }
-                    on_line(stream, line);
-                }
-                None => break,
+            line = waiting.recv(), if is_open => match line {
+                Some((stream, line)) => keep(stream, line),
+                None => is_open = false,
             },
             () = ctx.cancel.cancelled(), if !stopped => {
                 stopped = true;
                 group.signal(Signal::SIGTERM);
-                kill_at = Some(tokio::time::Instant::now() + ctx.grace.mul_f64(0.8));
+                kill_at = Some(Instant::now() + ctx.grace.mul_f64(0.8));
             }
-            () = tokio::time::sleep_until(kill_at.unwrap_or_else(tokio::time::Instant::now)), if kill_at.is_some() => {
+            () = tokio::time::sleep_until(kill_at.unwrap_or_else(Instant::now)), if kill_at.is_some() => {
                 ctx.sink.log(Stream::System, "still running after the grace: killed".to_string());
                 group.signal(Signal::SIGKILL);
                 kill_at = None;
             }
-            status = child.wait() => {
-                let status = status.map_err(|error| TaskError::Retry(format!("waiting for the process: {error}")))?;
-                // Grandchildren that hold the pipes must not outlive the attempt.
-                group.signal(Signal::SIGKILL);
-                while let Some((stream, line)) = waiting.recv().await {
-                    on_line(stream, line);
-                }
-                return Ok(Ended { status, last_error, stopped });
-            }
+            status = child.wait() => break status,
         }
+    };
+    let status = status.map_err(|error| TaskError::Retry(format!("waiting for the process: {error}")))?;
+    group.end().await;
+    let rest = async {
+        while let Some((stream, line)) = waiting.recv().await {
+            keep(stream, line);
+        }
+    };
+    if tokio::time::timeout(REST_MAX, rest).await.is_err() {
+        let note = "a process that left the task's group holds its output open; the rest of it is not read";
+        ctx.sink.log(Stream::System, note.to_string());
     }
-    let status =
-        child.wait().await.map_err(|error| TaskError::Retry(format!("waiting for the process: {error}")))?;
-    group.signal(Signal::SIGKILL);
     Ok(Ended { status, last_error, stopped })
 }
 
@@ -208,6 +215,19 @@ async fn next_line(
 struct Group(Option<Pid>);
 
 impl Group {
+    /// Kills what is left of the group and waits until it is gone: an attempt has ended only when nothing of it runs.
+    async fn end(&self) {
+        self.signal(Signal::SIGKILL);
+        let give_up = Instant::now() + END_MAX;
+        while self.is_there() && Instant::now() < give_up {
+            tokio::time::sleep(END_LOOK_EVERY).await;
+        }
+    }
+
+    fn is_there(&self) -> bool {
+        self.0.is_some_and(|group| killpg(group, None).is_ok())
+    }
+
     fn signal(&self, signal: Signal) {
         if let Some(group) = self.0 {
             let _ = killpg(group, signal);

@@ -75,6 +75,19 @@ async fn cancelling_ends_the_whole_process_group() {
 }
 
 #[tokio::test]
+async fn a_program_that_closes_its_output_is_still_cancelled() {
+    let bench = Bench::new();
+    let with = json!({"command": ["sh", "-c", "echo deaf; exec >/dev/null 2>&1; exec tail -f /dev/null"]});
+    let running = bench.run("process", with);
+    let cancel = async {
+        bench.told.wait_for("deaf").await;
+        bench.cancel.cancel();
+    };
+    let (outcome, ()) = tokio::join!(running, cancel);
+    assert_eq!(outcome, Err(TaskError::Cancelled));
+}
+
+#[tokio::test]
 async fn a_left_over_process_of_this_node_is_ended_and_no_other() {
     let mark = format!("orphan-test-{}", std::process::id());
     let start = |node: &str| {
