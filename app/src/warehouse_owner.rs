@@ -20,7 +20,7 @@ impl WarehouseOwner {
     }
 
     /// For a command, when no node has the warehouse open.
-    pub fn opened(url: &str) -> anyhow::Result<Self> {
+    pub fn opened(url: &str) -> Result<Self, warehouse::Error> {
         let open = warehouse::open(url)?;
         Ok(WarehouseOwner { url: url.to_string(), open: Arc::new(Mutex::new(Ok(open))) })
     }

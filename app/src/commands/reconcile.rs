@@ -15,7 +15,7 @@ pub async fn run(mut config: Config) -> Result<ExitCode> {
     let brokers =
         config.optional("kafka_bootstrap_servers").context("no Kafka: set KAFKA_BOOTSTRAP_SERVERS")?;
     let now = SystemClock.now();
-    let figures = Figures::find(&config, &store, now).await?;
+    let figures = Figures::find(&config, &store).await?;
     let lines = compare(&Sources { store: &store, figures, lake: &lake, brokers, until: now }).await?;
     if config.json {
         output::json(&lines)?;

@@ -1,18 +1,16 @@
 //! `streamify sql`: one query on the warehouse.
 
-use crate::clock::SystemClock;
 use crate::config::Config;
 use crate::reconcile::Figures;
 use crate::{node, output};
 use anyhow::Result;
-use model::Clock;
 use serde_json::Value;
 use std::process::ExitCode;
 
 pub async fn run(mut config: Config, query: &str) -> Result<ExitCode> {
     let store = node::connect(&config).await?;
     node::share_settings(&mut config, &store).await?;
-    let rows = Figures::find(&config, &store, SystemClock.now()).await?.query(query, &[]).await?;
+    let rows = Figures::find(&config, &store).await?.query(query, &[]).await?;
     if config.json {
         output::json(&rows)?;
         return Ok(ExitCode::SUCCESS);

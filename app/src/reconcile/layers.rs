@@ -1,17 +1,22 @@
 //! What each layer says it has.
 
 use super::Hours;
+use crate::clock::SystemClock;
 use crate::config::Config;
 use crate::node;
 use crate::warehouse_owner::WarehouseOwner;
 use anyhow::{Context, Result, bail};
 use chrono::{DateTime, TimeDelta, Utc};
 use lake::Lake;
-use model::Window;
+use model::{Clock, Window};
 use serde_json::Value;
 use std::collections::BTreeMap;
+use std::time::Duration;
 use store::Store;
 use warehouse::quote_identifier;
+
+const OWNER_TOLD_MAX: Duration = Duration::from_secs(10);
+const OWNER_LOOK_EVERY: Duration = Duration::from_millis(300);
 
 pub struct Sources<'a> {
     pub store: &'a Store,
@@ -80,12 +85,23 @@ pub async fn lake(lake: &Lake, topic: &str) -> Result<LakeRows> {
 }
 
 impl Figures {
-    /// An embedded warehouse belongs to one process: if a node has it open, that node answers.
-    pub async fn find(config: &Config, store: &Store, now: DateTime<Utc>) -> Result<Figures> {
-        Ok(match store.duty_url(&format!("route:{}", kinds::WAREHOUSE), now).await? {
-            Some((_, url)) => Figures::Remote { url, token: web::cli_token(store, now).await? },
-            None => Figures::Own(WarehouseOwner::opened(&node::warehouse_url(config))?),
-        })
+    /// An embedded warehouse belongs to one process: if a node has it open, that node answers. A node that has just started says so a
+    /// moment after it has opened the file.
+    pub async fn find(config: &Config, store: &Store) -> Result<Figures> {
+        let give_up = tokio::time::Instant::now() + OWNER_TOLD_MAX;
+        loop {
+            let now = SystemClock.now();
+            if let Some((_, url)) = store.duty_url(&format!("route:{}", kinds::WAREHOUSE), now).await? {
+                return Ok(Figures::Remote { url, token: web::cli_token(store, now).await? });
+            }
+            match WarehouseOwner::opened(&node::warehouse_url(config)) {
+                Ok(owner) => return Ok(Figures::Own(owner)),
+                Err(warehouse::Error::Owned { .. }) if tokio::time::Instant::now() < give_up => {
+                    tokio::time::sleep(OWNER_LOOK_EVERY).await;
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
     }
 
     /// Rows by hour; none where the table is not there yet.
