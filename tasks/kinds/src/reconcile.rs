@@ -40,7 +40,7 @@ pub async fn check(
             severity: Severity::Error,
             status: status(Severity::Error, wrong.is_empty()),
             value: wrong.len() as f64,
-            bounds: format!("= 0 of {hours} hours differ between lake, staging and {model}"),
+            bounds: format!("= 0 of {hours} hours"),
             sample: wrong,
             sql: None,
         });
