@@ -11,7 +11,7 @@ use serde_json::json;
 use support::{House, Listen, hour, window};
 use transform::{NodeKind, RunArgs};
 
-const SONGS: &str = "/work/shared/data/songs.csv";
+const SONGS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/data/songs.csv");
 
 /// Three hours: user 1 upgrades in the second and downgrades in the third, user 2 changes twice within a minute.
 fn story() -> Vec<Vec<Listen>> {
