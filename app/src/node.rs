@@ -49,6 +49,17 @@ pub struct Node {
 pub struct Running {
     pub url: Option<String>,
     pub tasks: TaskTracker,
+    dags_loaded: CancellationToken,
+}
+
+impl Running {
+    /// Until the dags folder was taken in once, or everything has ended.
+    pub async fn dags_loaded(&self) {
+        tokio::select! {
+            () = self.dags_loaded.cancelled() => {}
+            () = self.tasks.wait() => {}
+        }
+    }
 }
 
 /// The store that is configured, or that a running `up` of this data folder has.
@@ -155,6 +166,7 @@ impl Node {
         let engine = Engine::new(self.store.clone(), self.registry()?, Arc::new(SystemClock), engine_config);
         // Set once, here.
         let _ = stats.set(engine.stats());
+        let dags_loaded = engine.dags_loaded();
         if self.parts.worker || self.parts.web {
             tasks.spawn(self.warehouse.clone().keep(routes, cancel.clone()));
         }
@@ -174,7 +186,7 @@ impl Node {
             warehouse.close();
         });
         tasks.close();
-        Ok(Running { url, tasks })
+        Ok(Running { url, tasks, dags_loaded })
     }
 
     /// Takes over from an earlier life of this node, which is surely dead: its name is ours alone.

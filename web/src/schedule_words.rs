@@ -7,6 +7,14 @@ pub fn of(schedule: &Schedule) -> String {
     match schedule {
         Schedule::Manual => "by hand".into(),
         Schedule::Once => "once".into(),
+        Schedule::Continuous => "again as soon as it has ended".into(),
+        Schedule::Assets { assets, all } => {
+            format!(
+                "when {} {} written",
+                assets.join(if *all { " and " } else { " or " }),
+                if *all && assets.len() > 1 { "were" } else { "was" }
+            )
+        }
         Schedule::Every { every } => format!("every {}", length(*every)),
         Schedule::At { instants } if instants.len() == 1 => {
             format!("once, at {}", instants[0].format("%Y-%m-%d %H:%M UTC"))

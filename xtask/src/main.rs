@@ -32,6 +32,8 @@ fn main() -> Result<()> {
 }
 
 fn root() -> PathBuf {
-    let own = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    // Cargo's, at run time: the build output may have been made in another clone.
+    let own = std::env::var_os("CARGO_MANIFEST_DIR").unwrap_or_else(|| env!("CARGO_MANIFEST_DIR").into());
+    let own = PathBuf::from(own);
     own.parent().map_or(own.clone(), PathBuf::from)
 }

@@ -64,6 +64,7 @@ async fn with_servers(
     let warehouse = node.warehouse.clone();
     let (lake, brokers) = (node.lake.clone(), node.brokers.clone());
     let running = node.start(stop.clone()).await?;
+    running.dags_loaded().await;
     banner(&store, &running).await?;
     if arguments.once {
         let figures = Figures::Own(warehouse);

@@ -1,6 +1,7 @@
 //! What an attempt gets: `with:` and `env:` with their templates rendered, and the rest of its [`TaskContext`].
 
 use crate::live::Live;
+use crate::platform::StorePlatform;
 use crate::sink::AttemptSink;
 use crate::worker::Core;
 use model::TaskContext;
@@ -23,6 +24,8 @@ pub(crate) fn build(core: &Core, live: &Arc<Live>, claimed: &Claimed) -> Result<
     Ok(TaskContext {
         dag_id: claimed.dag_id.clone(),
         run_id: claimed.run_id.clone(),
+        run: claimed.run,
+        task: claimed.task,
         task_id: task.id.clone(),
         map_index: claimed.map_index,
         try_number: claimed.try_number,
@@ -34,6 +37,7 @@ pub(crate) fn build(core: &Core, live: &Arc<Live>, claimed: &Claimed) -> Result<
         cancel: live.cancel.clone(),
         grace: live.grace,
         sink: Arc::new(AttemptSink { ship: core.ship.clone(), live: live.clone() }),
+        platform: Arc::new(StorePlatform::new(core.store.clone(), core.clock.clone())),
     })
 }
 
@@ -54,7 +58,7 @@ fn names(core: &Core, claimed: &Claimed) -> TemplateContext {
         task: TaskFacts { id: task.id.clone(), map_index: claimed.map_index, try_number: claimed.try_number },
         window: claimed.window,
         params: claimed.params.clone(),
-        item: index.and_then(|index| task.for_each.as_ref()?.get(index).cloned()),
+        item: index.and_then(|index| task.items()?.get(index).cloned()),
         conn: map_of(&config.conns),
         var: map_of(&config.vars),
         secret: config.secrets.iter().map(text).collect(),

@@ -168,6 +168,7 @@ impl Round for DagBag {
         if self.duty.hold(now).await?.is_none() {
             self.known.clear();
             self.compared = false;
+            self.core.dags_loaded.cancel();
             return Ok(Again::At(self.duty.again_at(now)));
         }
         let began = Instant::now();
@@ -186,6 +187,7 @@ impl Round for DagBag {
         if changes > 0 {
             self.core.bells.planner.ring();
         }
+        self.core.dags_loaded.cancel();
         // A big folder is looked at less often: a tenth of the time at most.
         Ok(Again::In(SCAN_EVERY.max(began.elapsed() * 9)))
     }

@@ -26,6 +26,7 @@ mod logship;
 mod mask;
 mod node;
 mod planner;
+mod platform;
 mod reaper;
 mod report;
 mod rounds;

@@ -60,6 +60,11 @@ impl Engine {
         self.core.stats.clone()
     }
 
+    /// Fires once this node has taken in the dags folder, or knows that another node does it.
+    pub fn dags_loaded(&self) -> CancellationToken {
+        self.core.dags_loaded.clone()
+    }
+
     /// Works until `cancel`, then leaves in good order.
     pub async fn run(self, cancel: CancellationToken) -> Result<Report> {
         let core = self.core;

@@ -24,6 +24,7 @@ use std::time::Duration;
 use store::Store;
 use store::attempts::{Claim, Claimed};
 use store::runs::Advanced;
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, info, warn};
 
@@ -46,6 +47,7 @@ pub(crate) struct Core {
     pub alarm: Alarm,
     live: Mutex<HashMap<i64, Arc<Live>>>,
     attempts: TaskTracker,
+    pub dags_loaded: CancellationToken,
 }
 
 /// When the driver will look at runs by itself. Whoever learns of an earlier instant rings it.
@@ -99,6 +101,7 @@ impl Core {
             alarm,
             live,
             attempts,
+            dags_loaded: CancellationToken::new(),
         }
     }
 

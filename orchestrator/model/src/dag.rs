@@ -1,5 +1,10 @@
 //! A checked dag: acyclic, every name known, tasks in topological order. Only `spec` makes one from YAML.
+//!
+//! Stored as JSON with each version: a field added here has a default, so that versions stored before stay readable.
 
+use crate::for_each::ForEach;
+use crate::notify::Notify;
+use crate::probe::{Liveness, Probe};
 use crate::retry::RetryPolicy;
 use crate::trigger_rule::TriggerRule;
 use chrono::{DateTime, Utc};
@@ -26,6 +31,17 @@ pub struct Dag {
     pub tasks: Vec<TaskDef>,
     /// Paused when first seen.
     pub paused: bool,
+    /// Groups of tasks; `TaskDef::group` names one.
+    #[serde(default)]
+    pub groups: Vec<Group>,
+    /// A run that would fail is tried again: what failed, and what came after it, runs once more.
+    #[serde(default)]
+    pub retries: RetryPolicy,
+    /// A run that has not ended so long after its `run_after` is told about.
+    #[serde(default)]
+    pub deadline: Option<Duration>,
+    #[serde(default)]
+    pub notify: Vec<Notify>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -34,6 +50,8 @@ pub enum Schedule {
     /// Only by hand.
     Manual,
     Once,
+    /// The next run starts when the one before has ended.
+    Continuous,
     /// Cron expressions (5 fields) in one time zone (IANA name).
     Cron {
         expressions: Vec<String>,
@@ -44,6 +62,11 @@ pub enum Schedule {
     },
     At {
         instants: Vec<DateTime<Utc>>,
+    },
+    /// When assets were written: each of them since the last run that was triggered so, or any.
+    Assets {
+        assets: Vec<String>,
+        all: bool,
     },
 }
 
@@ -92,10 +115,20 @@ pub struct Param {
     pub allowed: Vec<Value>,
 }
 
+/// Tasks that belong together, written as a task with `tasks:` or made by a kind that expands.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Group {
+    /// Its tasks are `<id>.<task>`; a group in a group is `<outer>.<inner>`.
+    pub id: String,
+    /// When a task of it has failed for good and all of them are final, all of them run again.
+    pub retries: RetryPolicy,
+}
+
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TaskDef {
     /// Unique in the dag; `group.id` for the tasks of a group.
     pub id: String,
+    /// The innermost group that it is in.
     pub group: Option<String>,
     pub uses: String,
     /// With templates, not rendered.
@@ -104,8 +137,11 @@ pub struct TaskDef {
     /// Positions in `Dag::tasks`, ascending.
     pub needs: Vec<usize>,
     pub trigger_rule: TriggerRule,
+    /// `if:` as an expression (without braces), judged when the task could start; false skips it.
+    #[serde(default)]
+    pub condition: Option<String>,
     /// One instance an item; `None` for a plain task.
-    pub for_each: Option<Vec<Value>>,
+    pub for_each: Option<ForEach>,
     pub retries: RetryPolicy,
     pub timeout: Option<Duration>,
     pub priority: i32,
@@ -114,6 +150,48 @@ pub struct TaskDef {
     /// What only some nodes own, said by the kind.
     pub route: Option<String>,
     pub service: Option<Service>,
+    /// The kind says which of the tasks after it run (`Task::is_branch`).
+    #[serde(default)]
+    pub branch: bool,
+    #[serde(default)]
+    pub role: Role,
+    /// Starts only if its instance in the run before (by `run_after`) was a success or skipped.
+    #[serde(default)]
+    pub depends_on_past: bool,
+    /// Most live attempts of it over all runs of the dag.
+    #[serde(default)]
+    pub max_active: Option<u32>,
+    #[serde(default)]
+    pub pool: Option<String>,
+    #[serde(default = "one")]
+    pub pool_slots: u32,
+    /// Not final so long after the run's `run_after`: told about.
+    #[serde(default)]
+    pub deadline: Option<Duration>,
+    /// Assets, for lineage.
+    #[serde(default)]
+    pub reads: Vec<String>,
+    /// Assets; its success is an event of each.
+    #[serde(default)]
+    pub writes: Vec<String>,
+    /// Names and JSON types of what it must give.
+    #[serde(default)]
+    pub outputs: BTreeMap<String, String>,
+}
+
+fn one() -> u32 {
+    1
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    #[default]
+    Work,
+    /// Cleared with what needs it.
+    Setup,
+    /// Runs once its setups succeeded and all else it needs is final; its failure is not the run's.
+    Teardown,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -125,6 +203,14 @@ pub struct Service {
     pub stop_grace: Duration,
     /// No readiness within this time counts as a failure.
     pub ready_timeout: Duration,
+    /// `None`: the kind says when it is ready.
+    #[serde(default)]
+    pub ready: Option<Probe>,
+    #[serde(default)]
+    pub live: Option<Liveness>,
+    /// What its processes are sent first when it is stopped: TERM if not said.
+    #[serde(default)]
+    pub stop_signal: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -135,12 +221,105 @@ pub enum Restart {
     Never,
 }
 
+/// As in a file that says nothing but `uses`.
+impl Default for TaskDef {
+    fn default() -> Self {
+        TaskDef {
+            id: String::new(),
+            group: None,
+            uses: String::new(),
+            with: Value::Object(Default::default()),
+            env: BTreeMap::new(),
+            needs: Vec::new(),
+            trigger_rule: TriggerRule::AllSuccess,
+            condition: None,
+            for_each: None,
+            retries: RetryPolicy::default(),
+            timeout: None,
+            priority: 0,
+            queue: "default".to_owned(),
+            route: None,
+            service: None,
+            branch: false,
+            role: Role::Work,
+            depends_on_past: false,
+            max_active: None,
+            pool: None,
+            pool_slots: 1,
+            deadline: None,
+            reads: Vec::new(),
+            writes: Vec::new(),
+            outputs: BTreeMap::new(),
+        }
+    }
+}
+
+/// As in a file that says nothing but its name.
+impl Default for Dag {
+    fn default() -> Self {
+        Dag {
+            id: String::new(),
+            description: String::new(),
+            tags: Vec::new(),
+            schedule: Schedule::Manual,
+            window: WindowRule::None,
+            start: None,
+            catchup: Catchup::Latest,
+            overlap: Overlap::Queue,
+            max_active_runs: 1,
+            max_active_tasks: 16,
+            params: BTreeMap::new(),
+            tasks: Vec::new(),
+            paused: false,
+            groups: Vec::new(),
+            retries: RetryPolicy::default(),
+            deadline: None,
+            notify: Vec::new(),
+        }
+    }
+}
+
+impl Default for Service {
+    fn default() -> Self {
+        Service {
+            restart: Restart::OnFailure,
+            budget: 5,
+            period: Duration::from_secs(600),
+            stop_grace: Duration::from_secs(10),
+            ready_timeout: Duration::from_secs(60),
+            ready: None,
+            live: None,
+            stop_signal: None,
+        }
+    }
+}
+
 impl TaskDef {
-    /// The map indexes of its instances: `[-1]` for a plain task.
+    /// The map indexes of the instances that a run begins with: `[-1]` for a plain task, and for one whose items are not known before
+    /// it could start.
     pub fn map_indexes(&self) -> Vec<i32> {
-        match &self.for_each {
+        match self.items() {
             None => vec![-1],
             Some(items) => (0..items.len() as i32).collect(),
         }
+    }
+
+    /// The items of `for_each`, where the file says them.
+    pub fn items(&self) -> Option<&[Value]> {
+        self.for_each.as_ref()?.items()
+    }
+
+    /// Its instances are made when it could start.
+    pub fn expands_late(&self) -> bool {
+        self.for_each.is_some() && self.items().is_none()
+    }
+}
+
+impl Dag {
+    /// Whether the task is in the group, or in a group in it.
+    pub fn is_in_group(&self, task: usize, group: &str) -> bool {
+        self.tasks[task].group.as_deref().is_some_and(|own| {
+            own == group || own.strip_prefix(group).is_some_and(|rest| rest.starts_with('.'))
+        })
     }
 }

@@ -42,6 +42,8 @@ pub struct TaskSnapshot {
     pub ready: bool,
     /// For a live attempt: it was told to stop.
     pub stopping: bool,
+    /// For a branch that succeeded: the ids of tasks and groups that it chose.
+    pub chosen: Option<Vec<String>>,
 }
 
 #[derive(Debug, Clone, PartialEq)]

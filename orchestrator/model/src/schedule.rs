@@ -70,7 +70,9 @@ impl Schedule {
 
     fn after(&self, after: DateTime<Utc>) -> Box<dyn Iterator<Item = DateTime<Utc>> + '_> {
         match self {
-            Schedule::Manual | Schedule::Once => Box::new(std::iter::empty()),
+            Schedule::Manual | Schedule::Once | Schedule::Continuous | Schedule::Assets { .. } => {
+                Box::new(std::iter::empty())
+            }
             Schedule::Cron { expressions, .. } => {
                 // They were checked when the file was loaded.
                 let crons = expressions.iter().filter_map(|text| Cron::parse(text).ok());

@@ -103,7 +103,7 @@ impl TaskState {
     pub fn may_become(self, to: TaskState) -> bool {
         use TaskState::*;
         match self {
-            None => matches!(to, Queued | Success | Skipped | UpstreamFailed | Cancelled),
+            None => matches!(to, Queued | Success | Failed | Skipped | UpstreamFailed | Cancelled),
             Queued => matches!(to, Running | None | UpForRetry | Failed | Cancelled),
             Running => matches!(to, Success | Failed | Skipped | UpForRetry | UpForReschedule | Cancelled),
             UpForRetry | UpForReschedule => matches!(to, Queued | Failed | Cancelled | None),

@@ -1,6 +1,7 @@
 //! The contract between the engine and what a task can do. Kinds implement [`Task`]; the worker calls it.
 
 use crate::check::CheckResult;
+use crate::platform::Platform;
 use crate::window::Window;
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
@@ -28,6 +29,11 @@ pub trait Task: Send + Sync + 'static {
     /// The name of what only some nodes own (`warehouse`): such a task goes to a node that has it.
     fn route(&self) -> Option<&'static str> {
         None
+    }
+
+    /// It says which of the tasks after it run: `Done` with outputs `{"chosen": [ids]}`, ids of tasks or groups that need it.
+    fn is_branch(&self) -> bool {
+        false
     }
 
     /// JSON Schema of `with:`, for editors. Values may always also be `{{ templates }}`.
@@ -68,6 +74,10 @@ pub struct ExpandedTask {
 pub struct TaskContext {
     pub dag_id: String,
     pub run_id: String,
+    /// The run's internal id.
+    pub run: i64,
+    /// Position in the dag.
+    pub task: usize,
     pub task_id: String,
     /// -1 for a task without `for_each`, as in Airflow.
     pub map_index: i32,
@@ -85,6 +95,7 @@ pub struct TaskContext {
     pub cancel: CancellationToken,
     pub grace: Duration,
     pub sink: Arc<dyn Sink>,
+    pub platform: Arc<dyn Platform>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -167,7 +167,7 @@ fn upstream(dag: &Dag, task: usize, outputs: &Outputs) -> Value {
             continue;
         }
         let def = &dag.tasks[from];
-        match (&def.for_each, usize::try_from(*map_index)) {
+        match (def.items(), usize::try_from(*map_index)) {
             (Some(items), Ok(index)) => {
                 let array = found
                     .entry(def.id.clone())

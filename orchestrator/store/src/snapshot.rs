@@ -83,6 +83,7 @@ impl LockedRun {
             next_at: instance.next_at,
             ready: instance.live.as_ref().is_some_and(|live| live.ready),
             stopping: instance.live.as_ref().is_some_and(|live| live.stopping),
+            chosen: None,
         });
         RunSnapshot {
             dag: &self.dag,

@@ -213,7 +213,7 @@ pub fn instance(row: &InstanceRow, dag: &Dag, run: Option<&RunRow>) -> Value {
 }
 
 fn mapped_item(task: Option<&TaskDef>, map_index: i32) -> Value {
-    let item = task.and_then(|task| task.for_each.as_ref()?.get(usize::try_from(map_index).ok()?));
+    let item = task.and_then(|task| task.items()?.get(usize::try_from(map_index).ok()?));
     item.map_or(Value::Null, |item| item.as_str().map_or_else(|| item.to_string(), str::to_string).into())
 }
 

@@ -129,7 +129,7 @@ fn nodes(dag: &Dag, run: Option<&RunRow>, states: &HashMap<String, Vec<TaskState
         needs.sort_unstable();
         needs.dedup();
         let closed = task.group.as_ref().filter(|_| !open);
-        let items = task.for_each.as_ref().map_or(1, Vec::len);
+        let items = task.items().map_or(1, <[_]>::len);
         let kind = match closed {
             Some(_) => ui::plural(part.len(), "task", "tasks"),
             None if items > 1 => format!("{} × {items}", task.uses),

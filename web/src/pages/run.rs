@@ -128,7 +128,7 @@ pub fn instance_name(dag: &Dag, instance: &InstanceRow) -> String {
     let item = dag
         .tasks
         .get(instance.task as usize)
-        .and_then(|task| task.for_each.as_ref()?.get(instance.map_index.max(0) as usize));
+        .and_then(|task| task.items()?.get(instance.map_index.max(0) as usize));
     match item {
         Some(serde_json::Value::String(item)) => format!("{} · {item}", instance.task_id),
         Some(item) => format!("{} · {item}", instance.task_id),

@@ -2,9 +2,10 @@
 //! ticks, problems. For the tests and the demo.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use model::dag::{Catchup, Overlap, Param, Restart, Schedule, Service, TaskDef, WindowRule};
+use model::dag::{Catchup, Param, Schedule, Service, TaskDef, WindowRule};
+use model::for_each::ForEach;
 use model::retry::RetryPolicy;
-use model::{CheckResult, CheckStatus, Dag, Ending, Problem, Severity, TriggerRule, Window};
+use model::{CheckResult, CheckStatus, Dag, Ending, Problem, Severity, Window};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -24,60 +25,40 @@ pub fn task(id: &str, uses: &str, needs: &[usize]) -> TaskDef {
         group: id.split_once('.').map(|(group, _)| group.to_string()),
         uses: uses.into(),
         with: json!({ "event": "{{ item }}" }),
-        env: BTreeMap::new(),
         needs: needs.to_vec(),
-        trigger_rule: TriggerRule::AllSuccess,
-        for_each: None,
         retries: RetryPolicy {
             limit: 1,
             delay: Duration::from_secs(10),
             backoff: 2.0,
             max_delay: Duration::from_secs(60),
         },
-        timeout: None,
-        priority: 0,
-        queue: "default".into(),
-        route: None,
-        service: None,
+        ..TaskDef::default()
     }
 }
 
 fn service(id: &str, needs: &[usize]) -> TaskDef {
-    let service = Service {
-        restart: Restart::OnFailure,
-        budget: 5,
-        period: Duration::from_secs(600),
-        stop_grace: Duration::from_secs(10),
-        ready_timeout: Duration::from_secs(60),
-    };
+    let service = Service::default();
     TaskDef { service: Some(service), ..task(id, "stream", needs) }
 }
 
 pub fn dag(id: &str, schedule: Schedule, tasks: Vec<TaskDef>) -> Dag {
     Dag {
         id: id.into(),
-        description: String::new(),
         tags: vec!["streamify".into()],
         schedule,
-        window: WindowRule::None,
-        start: None,
         catchup: Catchup::Limit(24),
-        overlap: Overlap::Queue,
-        max_active_runs: 1,
-        max_active_tasks: 16,
-        params: BTreeMap::new(),
         tasks,
-        paused: false,
+        ..Dag::default()
     }
 }
 
 pub fn hourly() -> Dag {
     let mut load = task("load", "load", &[0]);
-    load.for_each = Some(
+    load.for_each = Some(ForEach::list(
         ["listen_events", "page_view_events", "auth_events", "status_change_events"]
             .map(Value::from)
             .to_vec(),
-    );
+    ));
     let models = ["state_codes", "dim_songs", "dim_artists", "dim_location", "dim_datetime", "user_levels"];
     let mut tasks = vec![task("watermark", "wait.watermark", &[]), load];
     tasks.extend(models.iter().map(|name| task(&format!("models.{name}"), "model", &[1])));

@@ -49,7 +49,7 @@ async fn two_nodes_share_the_work_and_do_each_piece_once() {
     let world = World::new().await;
     let (mut a, mut b) = (world.node("a").await, world.node("b").await);
     let pieces = TaskDef {
-        for_each: Some((0..200).map(|item| json!(item)).collect()),
+        for_each: Some(model::for_each::ForEach::list((0..200).map(|item| json!(item)).collect())),
         ..task("piece", &[], json!({ "item": "{{ item }}" }))
     };
     let run = world.trigger(&dag("d", vec![pieces, task("after", &[0], json!({}))]), "r1").await;

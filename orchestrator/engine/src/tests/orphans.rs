@@ -55,7 +55,7 @@ async fn heartbeats_at_any_moment_take_nothing_away_from_a_node_that_is_well() {
         task(&format!("t{at}"), &needs, json!({}))
     });
     let pieces = TaskDef {
-        for_each: Some((0..PIECES).map(|item| json!(item)).collect()),
+        for_each: Some(model::for_each::ForEach::list((0..PIECES).map(|item| json!(item)).collect())),
         ..task("piece", &[], json!({ "do": "poke_twice" }))
     };
     let services = ["svc1", "svc2"].map(|name| service(name, Restart::Always, 3));

@@ -16,11 +16,10 @@ use crate::stats::Stats;
 use crate::sweep::Sweep;
 use crate::worker::{Core, Worker};
 use chrono::{DateTime, TimeDelta, Utc};
-use model::dag::{Catchup, Dag, Overlap, Restart, Schedule, Service, TaskDef, WindowRule};
+use model::dag::{Catchup, Dag, Restart, Service, TaskDef};
 use model::retry::RetryPolicy;
-use model::{Clock, FixedClock, RunState, TriggerRule};
+use model::{Clock, FixedClock, RunState};
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use store::Store;
@@ -253,19 +252,11 @@ pub fn utc(text: &str) -> DateTime<Utc> {
 pub fn task(id: &str, needs: &[usize], with: Value) -> TaskDef {
     TaskDef {
         id: id.to_owned(),
-        group: None,
         uses: "fake".to_owned(),
         with,
-        env: BTreeMap::new(),
         needs: needs.to_vec(),
-        trigger_rule: TriggerRule::AllSuccess,
-        for_each: None,
         retries: RetryPolicy { limit: 0, delay: Duration::ZERO, backoff: 1.0, max_delay: Duration::ZERO },
-        timeout: None,
-        priority: 0,
-        queue: "default".to_owned(),
-        route: None,
-        service: None,
+        ..TaskDef::default()
     }
 }
 
@@ -274,30 +265,17 @@ pub fn retried(task: TaskDef, limit: u32, delay: Duration) -> TaskDef {
 }
 
 pub fn service(id: &str, restart: Restart, budget: u32) -> TaskDef {
-    let service = Service {
-        restart,
-        budget,
-        period: Duration::from_secs(600),
-        stop_grace: Duration::from_secs(5),
-        ready_timeout: Duration::from_secs(60),
-    };
+    let service = Service { restart, budget, stop_grace: Duration::from_secs(5), ..Service::default() };
     TaskDef { uses: "fake.service".into(), service: Some(service), ..task(id, &[], json!({ "do": "serve" })) }
 }
 
 pub fn dag(id: &str, tasks: Vec<TaskDef>) -> Dag {
     Dag {
         id: id.to_owned(),
-        description: String::new(),
-        tags: Vec::new(),
-        schedule: Schedule::Manual,
-        window: WindowRule::None,
-        start: None,
         catchup: Catchup::None,
-        overlap: Overlap::Queue,
         max_active_runs: 16,
         max_active_tasks: 1_000,
-        params: BTreeMap::new(),
         tasks,
-        paused: false,
+        ..Dag::default()
     }
 }

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::dag::TaskDef;
+use crate::for_each::ForEach;
 use crate::testing::{dag, service, task, utc};
 use crate::trigger_rule::TriggerRule;
 use serde_json::json;
@@ -24,6 +25,7 @@ fn snapshot<'a>(dag: &'a Dag, states: &[TaskState]) -> RunSnapshot<'a> {
             next_at: None,
             ready: false,
             stopping: false,
+            chosen: None,
         })
         .collect();
     assert_eq!(tasks.len(), states.len(), "a state for each instance");
@@ -75,7 +77,7 @@ fn a_failure_goes_down_the_dag_and_ends_the_run_in_one_decision() {
 
 #[test]
 fn a_need_on_a_mapped_task_waits_for_all_its_instances() {
-    let mapped = TaskDef { for_each: Some(vec![json!(1), json!(2)]), ..task("m", &[]) };
+    let mapped = TaskDef { for_each: Some(ForEach::list(vec![json!(1), json!(2)])), ..task("m", &[]) };
     let dag = dag(vec![mapped, task("b", &[0])]);
     assert_eq!(commands(&dag, &[Success, Running, WAITS]), []);
     assert_eq!(commands(&dag, &[Success, Success, WAITS]), [queue(1)]);
@@ -87,7 +89,7 @@ fn a_need_on_a_mapped_task_waits_for_all_its_instances() {
 
 #[test]
 fn a_for_each_over_nothing_counts_as_skipped_but_not_before_its_own_turn() {
-    let empty = TaskDef { for_each: Some(vec![]), ..task("m", &[0]) };
+    let empty = TaskDef { for_each: Some(ForEach::list(vec![])), ..task("m", &[0]) };
     let dag = dag(vec![task("a", &[]), empty, task("s", &[1]), ruled("d", &[1], TriggerRule::AllDone)]);
     assert_eq!(commands(&dag, &[Running, WAITS, WAITS]), []);
     let after = commands(&dag, &[Success, WAITS, WAITS]);
@@ -98,7 +100,7 @@ fn a_for_each_over_nothing_counts_as_skipped_but_not_before_its_own_turn() {
 
 #[test]
 fn a_run_of_nothing_but_empty_for_eaches_succeeds() {
-    let dag = dag(vec![TaskDef { for_each: Some(vec![]), ..task("m", &[]) }]);
+    let dag = dag(vec![TaskDef { for_each: Some(ForEach::list(vec![])), ..task("m", &[]) }]);
     assert_eq!(commands(&dag, &[]), finish(RunState::Success));
 }
 

@@ -3,6 +3,7 @@
 
 use super::*;
 use crate::dag::TaskDef;
+use crate::for_each::ForEach;
 use crate::testing::{dag, service, task, utc};
 use crate::trigger_rule::TriggerRule;
 use proptest::prelude::*;
@@ -64,6 +65,7 @@ fn fresh(dag: &Dag) -> RunSnapshot<'_> {
             next_at: None,
             ready: false,
             stopping: false,
+            chosen: None,
         })
     });
     RunSnapshot { dag, state: RunState::Running, cancel_requested: false, tasks: tasks.collect() }
@@ -219,7 +221,7 @@ proptest! {
             let needs: Vec<usize> = (0..at).filter(|need| needs >> need & 1 == 1).collect();
             let id = format!("t{at}");
             let base = if *sort == 0 { service(&id, &needs) } else { task(&id, &needs) };
-            let for_each = (4..7).contains(sort).then(|| vec![json!(0); sort - 4]);
+            let for_each = (4..7).contains(sort).then(|| ForEach::list(vec![json!(0); sort - 4]));
             TaskDef { trigger_rule: TriggerRule::ALL[*rule], for_each, priority: *priority, ..base }
         });
         let mut dag = dag(tasks.collect());

@@ -315,6 +315,8 @@ fn task_def(task: &RawTask<'_>, needs: Vec<usize>) -> TaskDef {
         queue: task.queue.clone(),
         route: task.kind.route().map(str::to_owned),
         service,
+        branch: task.kind.is_branch(),
+        ..TaskDef::default()
     }
 }
 

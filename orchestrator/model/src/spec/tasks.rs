@@ -3,12 +3,12 @@
 use super::fields::{Fields, Reader};
 use super::yaml::{Data, Node, Position};
 use crate::dag::{Restart, Service};
+use crate::for_each::ForEach;
 use crate::registry::Registry;
 use crate::retry::RetryPolicy;
 use crate::suggest;
 use crate::task::Task;
 use crate::trigger_rule::TriggerRule;
-use serde_json::Value;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -45,7 +45,7 @@ pub(super) struct RawTask<'n> {
     pub env: BTreeMap<String, String>,
     pub needs: Vec<(String, Position)>,
     pub trigger_rule: TriggerRule,
-    pub for_each: Option<Vec<Value>>,
+    pub for_each: Option<ForEach>,
     pub retries: RetryPolicy,
     pub timeout: Option<Duration>,
     pub priority: i32,
@@ -197,7 +197,7 @@ impl<'n> TaskReader<'n, '_> {
         reader.word(node, "if", &words).unwrap_or_default()
     }
 
-    fn for_each(&self, reader: &mut Reader) -> Option<Vec<Value>> {
+    fn for_each(&self, reader: &mut Reader) -> Option<ForEach> {
         let node = self.fields.get("for_each")?;
         let items = match &node.data {
             Data::List(items) if items.len() <= ITEMS_MAX => items,
@@ -223,7 +223,7 @@ impl<'n> TaskReader<'n, '_> {
             let hint = Some("write the template in 'with', over {{ item }}".to_owned());
             reader.problem(node.at, "the items of 'for_each' are not rendered".to_owned(), hint);
         }
-        Some(items.iter().map(Node::to_json).collect())
+        Some(ForEach::list(items.iter().map(Node::to_json).collect()))
     }
 
     fn retries(&self, reader: &mut Reader) -> RetryPolicy {
@@ -287,13 +287,7 @@ impl<'n> TaskReader<'n, '_> {
 
     /// The service, and how long it waits between restarts.
     fn service(&self, reader: &mut Reader, kind_is_service: bool) -> Option<(Service, RetryPolicy)> {
-        let mut service = Service {
-            restart: Restart::OnFailure,
-            budget: 5,
-            period: Duration::from_secs(600),
-            stop_grace: Duration::from_secs(10),
-            ready_timeout: Duration::from_secs(60),
-        };
+        let mut service = Service::default();
         let mut delays = RetryPolicy {
             limit: 0,
             delay: Duration::from_secs(1),

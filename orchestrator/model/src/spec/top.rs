@@ -5,7 +5,7 @@ use super::fields::{Fields, Reader};
 use super::tasks::{self, Defaults};
 use super::times;
 use super::yaml::{Data, Node};
-use crate::dag::{Catchup, Dag, Overlap, Param, Schedule, WindowRule};
+use crate::dag::{Dag, Overlap, Param, Schedule, WindowRule};
 use crate::params;
 use crate::registry::Registry;
 use chrono_tz::Tz;
@@ -40,16 +40,10 @@ pub(super) fn read(reader: &mut Reader, root: &Node, dag_dir: &Path, registry: &
         id,
         description: text(reader, &fields, "description"),
         tags: fields.get("tags").map_or_else(Vec::new, |node| owned(reader.texts(node, "tags"))),
-        schedule: Schedule::Manual,
-        window: WindowRule::None,
-        start: None,
-        catchup: Catchup::Latest,
-        overlap: Overlap::Queue,
         max_active_runs: count(reader, &fields, "max_active_runs"),
         max_active_tasks: count(reader, &fields, "max_active_tasks"),
-        params: BTreeMap::new(),
-        tasks: Vec::new(),
         paused: fields.get("paused").and_then(|node| reader.boolean(node, "paused")).unwrap_or(false),
+        ..Dag::default()
     };
     timing(reader, &fields, &mut dag);
     if let Some(node) = fields.get("params") {

@@ -102,7 +102,10 @@ async fn a_node_that_is_unknown_or_given_up_gets_nothing() {
 #[tokio::test]
 async fn a_claim_brings_the_outputs_of_all_tasks_before_it_and_of_no_other() {
     let world = world().await;
-    let mapped = TaskDef { for_each: Some(vec![json!("x"), json!("y"), json!("z")]), ..task("mapped", &[0]) };
+    let mapped = TaskDef {
+        for_each: Some(model::for_each::ForEach::list(vec![json!("x"), json!("y"), json!("z")])),
+        ..task("mapped", &[0])
+    };
     let dag = dag("d", vec![task("a", &[]), mapped, task("other", &[]), task("last", &[1])]);
     world.started(&dag).await;
     let first = world.claim(9).await;

@@ -161,7 +161,8 @@ async fn final_instances_and_runs_never_move_by_themselves() {
 #[tokio::test]
 async fn a_run_of_nothing_ends_when_it_starts() {
     let world = world().await;
-    let empty = model::dag::TaskDef { for_each: Some(vec![]), ..task("m", &[]) };
+    let empty =
+        model::dag::TaskDef { for_each: Some(model::for_each::ForEach::list(vec![])), ..task("m", &[]) };
     world.trigger(&dag("d", vec![empty]), "r").await;
     let promoted = world.store.promote(now(), 10, None).await.unwrap();
     assert_eq!(promoted[0].1.finished, Some(RunState::Success));

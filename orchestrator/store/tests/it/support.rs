@@ -1,11 +1,10 @@
 //! A database with the schema and a node, a clock that stands still, and small dags.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use model::dag::{Catchup, Overlap, Restart, Schedule, Service, TaskDef, WindowRule};
+use model::dag::{Catchup, Overlap, Schedule, Service, TaskDef};
 use model::retry::RetryPolicy;
-use model::{Dag, Ending, TriggerRule};
+use model::{Dag, Ending};
 use sqlx::PgPool;
-use std::collections::BTreeMap;
 use std::time::Duration;
 use store::Store;
 use store::attempts::{Claim, Claimed};
@@ -44,53 +43,33 @@ pub async fn world() -> World {
 pub fn task(id: &str, needs: &[usize]) -> TaskDef {
     TaskDef {
         id: id.to_owned(),
-        group: None,
         uses: "process".to_owned(),
-        with: serde_json::json!({}),
-        env: BTreeMap::new(),
         needs: needs.to_vec(),
-        trigger_rule: TriggerRule::AllSuccess,
-        for_each: None,
         retries: RetryPolicy {
             limit: 1,
             delay: Duration::from_secs(10),
             backoff: 1.0,
             max_delay: Duration::from_secs(10),
         },
-        timeout: None,
-        priority: 0,
-        queue: "default".to_owned(),
-        route: None,
-        service: None,
+        ..TaskDef::default()
     }
 }
 
 pub fn service(id: &str, needs: &[usize]) -> TaskDef {
-    let service = Service {
-        restart: Restart::OnFailure,
-        budget: 2,
-        period: Duration::from_secs(600),
-        stop_grace: Duration::from_secs(5),
-        ready_timeout: Duration::from_secs(60),
-    };
+    let service = Service { budget: 2, stop_grace: Duration::from_secs(5), ..Service::default() };
     TaskDef { service: Some(service), ..task(id, needs) }
 }
 
 pub fn dag(id: &str, tasks: Vec<TaskDef>) -> Dag {
     Dag {
         id: id.to_owned(),
-        description: String::new(),
-        tags: vec![],
         schedule: Schedule::Every { every: Duration::from_secs(3600) },
-        window: WindowRule::None,
-        start: None,
         catchup: Catchup::All,
         overlap: Overlap::Queue,
         max_active_runs: 16,
         max_active_tasks: 1000,
-        params: BTreeMap::new(),
         tasks,
-        paused: false,
+        ..Dag::default()
     }
 }
 

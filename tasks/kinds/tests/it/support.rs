@@ -2,14 +2,42 @@
 
 use chrono::{DateTime, TimeZone, Utc};
 use kinds::Env;
+use model::platform::{Approval, Asker, Platform, PlatformError, TriggerRequest};
 use model::task::{Sink, Stream};
-use model::{CheckResult, Clock, FixedClock, Outcome, Registry, TaskContext, TaskError};
+use model::{CheckResult, Clock, FixedClock, Outcome, Registry, RunState, TaskContext, TaskError, Window};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
+
+/// No run can be asked for or about.
+struct NoPlatform;
+
+#[async_trait::async_trait]
+impl Platform for NoPlatform {
+    async fn trigger(&self, request: TriggerRequest) -> Result<(), PlatformError> {
+        Err(PlatformError::Refused(format!("there is no dag '{}'", request.dag_id)))
+    }
+
+    async fn run_state(&self, _: &str, _: &str) -> Result<Option<RunState>, PlatformError> {
+        Ok(None)
+    }
+
+    async fn run_for(
+        &self,
+        _: &str,
+        _: Option<Window>,
+        _: Option<DateTime<Utc>>,
+    ) -> Result<Option<(String, RunState)>, PlatformError> {
+        Ok(None)
+    }
+
+    async fn approval(&self, _: &Asker, _: &str) -> Result<Approval, PlatformError> {
+        Ok(Approval::Waiting)
+    }
+}
 
 #[derive(Default)]
 pub struct Told {
@@ -101,6 +129,8 @@ impl Bench {
         TaskContext {
             dag_id: "d".to_string(),
             run_id: "r".to_string(),
+            run: 1,
+            task: 0,
             task_id: "t".to_string(),
             map_index: -1,
             try_number: 1,
@@ -112,6 +142,7 @@ impl Bench {
             cancel: self.cancel.clone(),
             grace: self.grace,
             sink: self.told.clone(),
+            platform: Arc::new(NoPlatform),
         }
     }
 }
