@@ -3,11 +3,11 @@
 //! Three hands ring: the store's NOTIFY (as it happens), loops of the same node (at once), and a slow timer (the net under both).
 
 use crate::rounds::{Again, Round};
+use crate::rows::{Rings, Rows};
 use crate::{Error, Result};
 use async_trait::async_trait;
 use std::sync::Arc;
-use store::Store;
-use store::notify::{Listener, Ring};
+use store::notify::Ring;
 use tokio::sync::Notify;
 use tokio_cron_scheduler::{Job, JobScheduler};
 use tokio_util::sync::CancellationToken;
@@ -67,14 +67,14 @@ impl Bells {
 
 /// Passes on what the store says, one ring a tick.
 pub(crate) struct Listening {
-    store: Store,
+    store: Arc<dyn Rows>,
     bells: Bells,
     cancel: CancellationToken,
-    listener: Option<Listener>,
+    listener: Option<Box<dyn Rings>>,
 }
 
 impl Listening {
-    pub fn new(store: Store, bells: Bells, cancel: CancellationToken) -> Self {
+    pub fn new(store: Arc<dyn Rows>, bells: Bells, cancel: CancellationToken) -> Self {
         Listening { store, bells, cancel, listener: None }
     }
 }

@@ -3,16 +3,16 @@
 use crate::Result;
 use crate::config::delta;
 use crate::node::Node;
+use crate::rows::Rows;
 use chrono::{DateTime, Utc};
 use std::sync::Arc;
 use std::time::Duration;
-use store::Store;
 use tracing::info;
 use uuid::Uuid;
 
 pub(crate) struct Duty {
     name: String,
-    store: Store,
+    store: Arc<dyn Rows>,
     node: Arc<Node>,
     ttl: Duration,
     held: Option<Held>,
@@ -26,7 +26,7 @@ struct Held {
 }
 
 impl Duty {
-    pub fn new(name: impl Into<String>, store: Store, node: Arc<Node>, ttl: Duration) -> Self {
+    pub fn new(name: impl Into<String>, store: Arc<dyn Rows>, node: Arc<Node>, ttl: Duration) -> Self {
         Duty { name: name.into(), store, node, ttl, held: None }
     }
 

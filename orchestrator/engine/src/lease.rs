@@ -20,6 +20,7 @@ use model::Ending;
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+use store::attempts::{End, Finished};
 use store::nodes::{Heartbeat, NewNode};
 use tracing::{info, warn};
 
@@ -96,20 +97,22 @@ impl Lease {
         for (attempt_id, lease) in orphans {
             let message = Some("its node holds it and does not run it".to_owned());
             let now = core.clock.now();
-            match core.store.finish(attempt_id, lease, Ending::Lost, None, message, now, None).await {
-                Ok(advanced) => {
+            let end = End { attempt_id, lease, ending: Ending::Lost, outputs: None, message };
+            match core.store.finish_batch(vec![end], now, None).await? {
+                // Somebody else has ended it meanwhile.
+                Finished { stale, .. } if !stale.is_empty() => {
+                    core.stats.stale_results.fetch_add(1, Relaxed);
+                }
+                Finished { runs, .. } => {
                     warn!(
                         attempt_id,
                         "the store held it for this node, which does not run it (its claim or its end got lost): given back"
                     );
                     core.stats.orphans_returned.fetch_add(1, Relaxed);
-                    core.follow_up(advanced, core.slots.reserve(0));
+                    for (_, advanced) in runs {
+                        core.follow_up(advanced, core.slots.reserve(0));
+                    }
                 }
-                // Somebody else has ended it meanwhile.
-                Err(store::Error::Stale { .. }) => {
-                    core.stats.stale_results.fetch_add(1, Relaxed);
-                }
-                Err(error) => return Err(error.into()),
             }
         }
         Ok(())

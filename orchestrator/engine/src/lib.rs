@@ -31,6 +31,7 @@ mod reaper;
 mod report;
 mod rounds;
 mod routes;
+mod rows;
 mod sink;
 mod slots;
 mod stats;

@@ -8,6 +8,7 @@ use crate::bell::Bell;
 use crate::mask::{Mask, cut, without_nul};
 use crate::node::Node;
 use crate::rounds::{Again, Round};
+use crate::rows::Rows;
 use crate::stats::Stats;
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
@@ -17,7 +18,6 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use store::Store;
 use store::logs::LogLine;
 use tokio::sync::Notify;
 use tokio::time::Instant;
@@ -236,7 +236,7 @@ fn name_of(stream: Stream) -> &'static str {
 /// Takes batches from the queue to the store, one at a time.
 pub(crate) struct Shipping {
     ship: LogShip,
-    store: Store,
+    store: Arc<dyn Rows>,
     node: Arc<Node>,
     /// Halved with each refusal, so that one bad line does not hold up the others for ever.
     lines_max: usize,
@@ -244,7 +244,7 @@ pub(crate) struct Shipping {
 }
 
 impl Shipping {
-    pub fn new(ship: LogShip, store: Store, node: Arc<Node>) -> Self {
+    pub fn new(ship: LogShip, store: Arc<dyn Rows>, node: Arc<Node>) -> Self {
         Shipping { ship, store, node, lines_max: BATCH_LINES, refused: None }
     }
 

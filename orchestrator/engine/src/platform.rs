@@ -1,20 +1,20 @@
 //! What tasks ask of the platform, answered from the store.
 
+use crate::rows::Rows;
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use model::platform::{Approval, Asker, Platform, PlatformError, TriggerRequest};
 use model::{Clock, RunState, Window, params};
 use std::sync::Arc;
-use store::Store;
 use store::runs::{NewRun, RunType};
 
 pub(crate) struct StorePlatform {
-    store: Store,
+    store: Arc<dyn Rows>,
     clock: Arc<dyn Clock>,
 }
 
 impl StorePlatform {
-    pub fn new(store: Store, clock: Arc<dyn Clock>) -> Self {
+    pub fn new(store: Arc<dyn Rows>, clock: Arc<dyn Clock>) -> Self {
         StorePlatform { store, clock }
     }
 }

@@ -51,7 +51,7 @@ impl Engine {
         let mask = Mask::of(&config.secrets);
         let ship = LogShip::new(clock.clone(), stats.clone(), mask, bells.logship.clone());
         let node = Arc::new(Node::new(config.fence_after()));
-        let core = Core::new(store, registry, clock, Arc::new(config), node, stats, bells, ship);
+        let core = Core::new(Arc::new(store), registry, clock, Arc::new(config), node, stats, bells, ship);
         Engine { core: Arc::new(core) }
     }
 

@@ -12,6 +12,7 @@ use crate::live::{Cause, Live};
 use crate::logship::LogShip;
 use crate::node::Node;
 use crate::rounds::{Again, Round};
+use crate::rows::Rows;
 use crate::slots::{Class, Reservation, Slots};
 use crate::stats::Stats;
 use async_trait::async_trait;
@@ -21,7 +22,6 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use store::Store;
 use store::attempts::{Claim, Claimed};
 use store::runs::Advanced;
 use tokio_util::sync::CancellationToken;
@@ -34,7 +34,7 @@ pub(crate) const CLAIM_MAX: usize = 64;
 const CALLS_MAX: usize = 16;
 
 pub(crate) struct Core {
-    pub store: Store,
+    pub store: Arc<dyn Rows>,
     pub registry: Registry,
     pub clock: Arc<dyn Clock>,
     pub config: Arc<EngineConfig>,
@@ -73,7 +73,7 @@ impl Alarm {
 impl Core {
     #[expect(clippy::too_many_arguments, reason = "made in one place, of parts that have one owner each")]
     pub fn new(
-        store: Store,
+        store: Arc<dyn Rows>,
         registry: Registry,
         clock: Arc<dyn Clock>,
         config: Arc<EngineConfig>,

@@ -131,7 +131,7 @@ async fn only_one_node_has_a_duty_and_the_next_gets_it_when_it_ends() {
     let world = World::new().await;
     let (a, mut b) = (world.node("a").await, world.node("b").await);
     let duty = |node: &super::world::TestNode| {
-        crate::duty::Duty::new("planner", world.store.clone(), node.core.node.clone(), super::world::TTL)
+        crate::duty::Duty::new("planner", node.core.store.clone(), node.core.node.clone(), super::world::TTL)
     };
     let (mut of_a, mut of_b) = (duty(&a), duty(&b));
     assert_eq!(of_a.hold(world.now()).await.unwrap(), Some(1));

@@ -80,9 +80,9 @@ impl World {
     }
 
     /// A node whose calls wait for each other: it has one connection to the store.
-    pub async fn node_on_one_connection(&self, name: &str) -> TestNode {
+    pub async fn node_on_one_connection(&self, name: &str) -> (TestNode, Store) {
         let store = Store::connect(self.database.url(), 1).await.expect("the test database");
-        self.node_on(self.config(name), store).await
+        (self.node_on(self.config(name), store.clone()).await, store)
     }
 
     async fn node_on(&self, config: EngineConfig, store: Store) -> TestNode {
@@ -90,7 +90,16 @@ impl World {
         let ship =
             LogShip::new(clock.clone(), stats.clone(), Mask::of(&config.secrets), bells.logship.clone());
         let node = Arc::new(Node::new(config.fence_after()));
-        let core = Core::new(store, registry(&self.fake), clock, Arc::new(config), node, stats, bells, ship);
+        let core = Core::new(
+            Arc::new(store),
+            registry(&self.fake),
+            clock,
+            Arc::new(config),
+            node,
+            stats,
+            bells,
+            ship,
+        );
         let mut node = TestNode::around(Arc::new(core));
         node.lease.tick().await.expect("the registration");
         node

@@ -1,0 +1,97 @@
+//! The store as the engine uses it, behind a trait, so that the simulator can put its own store, on a bad wire, below the same loops.
+//!
+//! Not here: what the calls mean (`store`), and any logic: each line is one call of [`Store`].
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use model::{CheckResult, Dag, Problem};
+use serde_json::Value;
+use std::sync::Arc;
+use std::time::Duration;
+use store::attempts::{Claim, Claimed, End, Finished};
+use store::dags::{Registered, ScheduledDag};
+use store::logs::LogLine;
+use store::nodes::{Heartbeat, NewNode};
+use store::notify::{Listener, Ring};
+use store::runs::{Advanced, NewRun, Run};
+use store::ticks::TickDecision;
+use store::{Result, Store};
+use uuid::Uuid;
+
+/// What is heard from the store.
+#[async_trait]
+pub(crate) trait Rings: Send {
+    /// The next ring; never ends by itself.
+    async fn next(&mut self) -> Ring;
+}
+
+#[async_trait]
+impl Rings for Listener {
+    async fn next(&mut self) -> Ring {
+        Listener::next(self).await
+    }
+}
+
+/// Declares the trait and passes each call on to [`Store`].
+macro_rules! rows {
+    ($(async fn $name:ident(&self $(, $arg:ident: $kind:ty)* $(,)?) -> $answer:ty;)*) => {
+        #[async_trait]
+        pub(crate) trait Rows: Send + Sync + 'static {
+            async fn listen(&self) -> Result<Box<dyn Rings>>;
+            $(async fn $name(&self $(, $arg: $kind)*) -> Result<$answer>;)*
+        }
+
+        #[async_trait]
+        impl Rows for Store {
+            async fn listen(&self) -> Result<Box<dyn Rings>> {
+                Ok(Box::new(Store::listen(self).await?))
+            }
+
+            $(async fn $name(&self $(, $arg: $kind)*) -> Result<$answer> {
+                Store::$name(self $(, $arg)*).await
+            })*
+        }
+    };
+}
+
+rows! {
+    // Nodes.
+    async fn register_node(&self, node: &NewNode, now: DateTime<Utc>) -> ();
+    async fn heartbeat(&self, node: Uuid, now: DateTime<Utc>) -> Heartbeat;
+    async fn deregister_node(&self, node: Uuid, now: DateTime<Utc>) -> ();
+    async fn expire_nodes(&self, now: DateTime<Utc>, ttl: Duration) -> (usize, usize);
+    async fn hold_duty(&self, name: &str, node: Uuid, now: DateTime<Utc>, ttl: Duration) -> Option<i64>;
+    async fn release_duty(&self, name: &str, node: Uuid) -> ();
+    // Dags and ticks.
+    async fn register_dag(&self, file: &str, dag: &Dag, source: &str, now: DateTime<Utc>) -> Registered;
+    async fn forget_files(&self, files: &[String], now: DateTime<Utc>) -> Vec<String>;
+    async fn put_problems(&self, file: &str, problems: &[Problem], now: DateTime<Utc>) -> ();
+    async fn current_dag(&self, dag_id: &str) -> Option<(i64, Arc<Dag>)>;
+    async fn scheduled_dags(&self) -> Vec<ScheduledDag>;
+    async fn record_ticks(
+        &self,
+        dag_id: &str,
+        ticks: &[(DateTime<Utc>, TickDecision)],
+        now: DateTime<Utc>,
+    ) -> Vec<i64>;
+    // Runs.
+    async fn trigger(&self, run: NewRun, now: DateTime<Utc>) -> Run;
+    async fn run(&self, dag_id: &str, run_id: &str) -> Option<Run>;
+    async fn promote(&self, now: DateTime<Utc>, limit: usize, claim: Option<&Claim>) -> Vec<(i64, Advanced)>;
+    async fn advance(&self, run: i64, now: DateTime<Utc>, claim: Option<&Claim>) -> Advanced;
+    async fn due_runs(&self, now: DateTime<Utc>, limit: usize) -> (Vec<i64>, Option<DateTime<Utc>>);
+    async fn next_run_after(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>>;
+    // Attempts.
+    async fn claim(&self, claim: &Claim, now: DateTime<Utc>) -> Vec<Claimed>;
+    async fn finish_batch(&self, ends: Vec<End>, now: DateTime<Utc>, claim: Option<&Claim>) -> Finished;
+    async fn mark_ready(
+        &self,
+        attempt_id: i64,
+        lease: i64,
+        now: DateTime<Utc>,
+        claim: Option<&Claim>,
+    ) -> Advanced;
+    async fn put_status(&self, attempt_id: i64, lease: i64, status: &Value, now: DateTime<Utc>) -> ();
+    async fn put_check(&self, attempt_id: i64, result: &CheckResult, now: DateTime<Utc>) -> ();
+    async fn append_logs(&self, lines: &[LogLine]) -> ();
+}
