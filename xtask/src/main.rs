@@ -12,17 +12,21 @@ const HELP: &str = "cargo xtask <task>
   ci      everything that must hold: fmt, clippy, tidy, generated files, tests, smoke
   tidy    the shape of the house: arrows, owners, sizes, documents
   smoke   the whole pipeline over a bounded history, reconciled
-  chaos [kills]
-          kill -9 of the node, of Postgres and of the broker at random moments; then everything must agree
+  chaos engine [seconds]
+          several nodes under kill, stop, cut and slow wires, lost replies, restarts of Postgres; then rows and traces must agree
+  chaos pipeline [kills]
+          kill -9 of the node, of Postgres and of the broker at random moments; then every layer must have every event
 ";
 
 fn main() -> Result<()> {
     let task = std::env::args().nth(1);
+    let rest: Vec<String> = std::env::args().skip(2).collect();
     match task.as_deref() {
         Some("ci") => ci::run(&root()),
         Some("tidy") => tidy::run(&root()),
         Some("smoke") => ci::smoke(&root()),
-        Some("chaos") => chaos::run(&root(), std::env::args().nth(2)),
+        Some("chaos") => chaos::run(&root(), &rest),
+        Some("chaos-task") => chaos::task::run(&rest),
         None | Some("help" | "--help" | "-h") => {
             print!("{HELP}");
             Ok(())

@@ -5,6 +5,7 @@
 
 mod check;
 mod child;
+mod empty;
 mod env;
 mod expansion;
 mod generate;
@@ -34,6 +35,7 @@ pub const WAREHOUSE: &str = "warehouse";
 
 pub fn registry(env: Arc<Env>) -> Registry {
     let kinds: Vec<Arc<dyn Task>> = vec![
+        Arc::new(empty::Empty),
         Arc::new(process::Process::new(env.clone())),
         Arc::new(http::Http::new(env.clone())),
         Arc::new(sql::Sql::new(env.clone())),

@@ -46,7 +46,7 @@ const ROOMS: &[Room] = &[
         ],
     ),
     room("testkit", "testkit", &["postgres"]),
-    room("xtask", "xtask", &[]),
+    room("xtask", "xtask", &["postgres"]),
 ];
 
 /// (crate, the rooms that may use it)

@@ -1,21 +1,22 @@
-//! `cargo xtask chaos`: the platform is killed in parts at random moments while it works, started again where it does not start by itself, and must
+//! The platform is killed in parts at random moments while it works, started again where it does not start by itself, and must
 //! recover: every run succeeds, no tick lacks a ledger row, and every layer has every event.
 
+use super::dice::Dice;
+use super::processes;
 use crate::ci::{binary, cargo};
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
-const KILLS: u64 = 10;
+pub const KILLS: u64 = 10;
 const RECOVERY: Duration = Duration::from_secs(180);
 
-pub fn run(root: &Path, kills: Option<String>) -> Result<()> {
-    let kills = kills.map_or(Ok(KILLS), |text| text.parse()).context("how many kills")?;
+pub fn run(root: &Path, kills: u64) -> Result<()> {
     cargo(root, &["build", "--package", "app"])?;
-    let folder = std::env::temp_dir().join(format!("streamify-chaos-{}", std::process::id()));
+    let folder = std::env::temp_dir().join(format!("streamify-chaos-pipeline-{}", std::process::id()));
     std::fs::create_dir(&folder)?;
     let mut dice = Dice::new();
     let mut platform =
@@ -68,11 +69,13 @@ impl Platform {
             "postgres" => {
                 let file = self.data.join("postgres/data/postmaster.pid");
                 let text = std::fs::read_to_string(&file).unwrap_or_default();
-                text.lines().next().map_or(Ok(()), kill_process)
+                text.lines().next().map_or(Ok(()), |pid| processes::signal(pid, "KILL"))
             }
             _ => {
                 let folder = self.data.join("kafka").display().to_string();
-                find_process(&["broker", &folder]).map_or(Ok(()), |pid| kill_process(&pid))
+                processes::find(&["broker", &folder])
+                    .first()
+                    .map_or(Ok(()), |pid| processes::signal(pid, "KILL"))
             }
         }
     }
@@ -145,26 +148,6 @@ impl Platform {
     }
 }
 
-fn kill_process(pid: &str) -> Result<()> {
-    Command::new("kill").args(["-KILL", pid.trim()]).status()?;
-    Ok(())
-}
-
-/// A process of which the command line holds all words.
-fn find_process(words: &[&str]) -> Option<String> {
-    std::fs::read_dir("/proc").ok()?.flatten().find_map(|entry| {
-        let pid = entry
-            .file_name()
-            .into_string()
-            .ok()
-            .filter(|name| name.bytes().all(|byte| byte.is_ascii_digit()))?;
-        let line = std::fs::read(entry.path().join("cmdline")).ok()?;
-        let arguments: Vec<String> =
-            line.split(|byte| *byte == 0).map(|part| String::from_utf8_lossy(part).into_owned()).collect();
-        words.iter().all(|word| arguments.iter().any(|argument| argument == word)).then_some(pid)
-    })
-}
-
 /// Hours since the epoch of `2026-11-22T17:05:00Z`, as days of the civil calendar times 24 plus the hour.
 fn hour_of(instant: &Value) -> Option<i64> {
     let text = instant.as_str()?;
@@ -174,26 +157,4 @@ fn hour_of(instant: &Value) -> Option<i64> {
     let day_of_year = (153 * month + 2) / 5 + day - 1;
     let days = year * 365 + year / 4 - year / 100 + year / 400 + day_of_year;
     Some(days * 24 + hour)
-}
-
-/// Random numbers that a printed seed repeats (xorshift).
-struct Dice {
-    seed: u64,
-    state: u64,
-}
-
-impl Dice {
-    fn new() -> Self {
-        let seed = std::env::var("CHAOS_SEED").ok().and_then(|text| text.parse().ok());
-        let clock = || SystemTime::now().duration_since(UNIX_EPOCH).map_or(1, |since| since.as_secs());
-        let seed = seed.unwrap_or_else(clock).max(1);
-        Dice { seed, state: seed }
-    }
-
-    fn below(&mut self, limit: u64) -> u64 {
-        self.state ^= self.state << 13;
-        self.state ^= self.state >> 7;
-        self.state ^= self.state << 17;
-        self.state % limit
-    }
 }
