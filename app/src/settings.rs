@@ -83,6 +83,19 @@ pub const SETTINGS: &[Setting] = &[
         "120",
         "pipeline: most seconds between two commits to the lake",
     ),
+    Setting {
+        name: "smtp_url",
+        variable: "STREAMIFY_SMTP_URL",
+        default: "",
+        about: "mail server for notices: smtps://user:password@host; empty: no e-mail",
+        secret: true,
+    },
+    setting(
+        "smtp_from",
+        "STREAMIFY_SMTP_FROM",
+        "",
+        "who writes these e-mails: Streamify <alerts@example.org>",
+    ),
     setting("log", "STREAMIFY_LOG", "", "log filter, such as info,engine=debug"),
     setting("log_format", "STREAMIFY_LOG_FORMAT", "text", "text or json"),
 ];

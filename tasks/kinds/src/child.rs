@@ -26,7 +26,7 @@ const END_LOOK_EVERY: Duration = Duration::from_millis(1);
 /// What was written before the end is read within this time.
 const REST_MAX: Duration = Duration::from_secs(5);
 /// What may hold the store's address or a secret is not handed on.
-const WITHHELD: [&str; 2] = ["DATABASE_URL", "PGPASSWORD"];
+const WITHHELD: [&str; 3] = ["DATABASE_URL", "PGPASSWORD", "STREAMIFY_SMTP_URL"];
 
 pub struct Ended {
     pub status: ExitStatus,

@@ -1,5 +1,6 @@
 //! `http`: one request; the status decides.
 
+use crate::address;
 use crate::env::Env;
 use crate::with;
 use async_trait::async_trait;
@@ -97,15 +98,14 @@ impl Task for Http {
     async fn run(&self, ctx: TaskContext) -> Result<Outcome, TaskError> {
         let with: With = with::read(&ctx.with)?;
         let expected = with.expect_status.clone();
-        // The address may carry a secret in its query, so messages name what comes before it.
-        let shown = with.url.split('?').next().unwrap_or_default().to_string();
+        let shown = address::page(&with.url);
         let request = self.request(with)?;
         let sent = tokio::select! {
             sent = request.send() => sent,
             () = ctx.cancel.cancelled() => return Err(TaskError::Cancelled),
         };
         let response =
-            sent.map_err(|error| TaskError::Retry(format!("{shown}: {}", chain(&error.without_url()))))?;
+            sent.map_err(|error| TaskError::Retry(format!("{shown}: {}", address::failure(error))))?;
         let status = response.status();
         let body = read_body(response)
             .await
@@ -136,14 +136,4 @@ async fn read_body(mut response: reqwest::Response) -> Result<String, reqwest::E
         }
     }
     Ok(String::from_utf8_lossy(&bytes).into_owned())
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    text
 }

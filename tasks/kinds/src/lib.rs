@@ -3,6 +3,7 @@
 //! A kind gets all it needs with its [`model::TaskContext`] and the [`Env`] that `app` built. It never sees the engine's tables: what it has
 //! to say goes to the context's sink.
 
+mod address;
 mod check;
 mod child;
 mod empty;
@@ -14,6 +15,7 @@ mod load;
 mod loaded;
 mod models;
 mod orphans;
+pub mod outbound;
 mod process;
 mod project;
 mod reconcile;

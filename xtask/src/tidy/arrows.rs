@@ -56,6 +56,7 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("askama", &["web"]),
     ("rdkafka", &["generator", "stream"]),
     ("kafka-protocol", &["broker"]),
+    ("lettre", &["kinds"]),
     ("object_store", &["lake"]),
     ("duckdb", &["warehouse"]),
     ("parquet", &["stream"]),

@@ -3,6 +3,8 @@
 #![expect(clippy::unwrap_used, reason = "a test ends where it cannot go on")]
 
 mod http;
+mod outbound;
 mod process;
+mod smtp_server;
 mod support;
 mod wait;
