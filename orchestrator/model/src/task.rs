@@ -94,6 +94,8 @@ pub struct TaskContext {
     /// Soft stop: finish quickly, then return [`TaskError::Cancelled`]. After `grace` the attempt is abandoned.
     pub cancel: CancellationToken,
     pub grace: Duration,
+    /// For processes of a service: what they are sent first (`TERM`, `INT`, `HUP`, `QUIT`); `None` for TERM.
+    pub stop_signal: Option<String>,
     pub sink: Arc<dyn Sink>,
     pub platform: Arc<dyn Platform>,
 }

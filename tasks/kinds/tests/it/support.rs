@@ -141,6 +141,7 @@ impl Bench {
             first_started_at: self.clock.now(),
             cancel: self.cancel.clone(),
             grace: self.grace,
+            stop_signal: None,
             sink: self.told.clone(),
             platform: Arc::new(NoPlatform),
         }
