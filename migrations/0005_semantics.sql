@@ -94,6 +94,7 @@ alter table runs
     add column revision bigint not null default 0;
 create index runs_backfill_idx on runs (backfill) where backfill is not null;
 create index runs_by_logical_date_idx on runs (dag_id, logical_date) where logical_date is not null;
+create index runs_by_window_idx on runs (dag_id, window_start, window_end) where window_start is not null;
 comment on column runs.run_type is 'Who asked: the schedule, a person or a task, a backfill, or assets.';
 comment on column runs.backfill is 'The backfill that made it or clears it; null if none.';
 comment on column runs.retries is 'Retries used by the run ("") and by its groups (their ids): {"<group>": {"used": n, "until": instant}}.';
@@ -195,13 +196,40 @@ comment on column asset_events.map_index is 'Its map index.';
 comment on column asset_events.who is '`dag/run/task`, or the user who told it.';
 comment on column asset_events.at is 'When.';
 
-create table asset_cursors (
+create table asset_subscriptions (
     dag_id text not null references dags,
     asset text not null,
-    seen bigint not null,
     primary key (dag_id, asset)
 );
-comment on table asset_cursors is 'Up to which event of an asset each dag that it triggers has run.';
-comment on column asset_cursors.dag_id is 'The dag.';
-comment on column asset_cursors.asset is 'The asset.';
-comment on column asset_cursors.seen is 'asset_events.id; later ones are new to the dag.';
+create index asset_subscriptions_asset_idx on asset_subscriptions (asset);
+comment on table asset_subscriptions is 'Which assets trigger which present dags.';
+comment on column asset_subscriptions.dag_id is 'The dag.';
+comment on column asset_subscriptions.asset is 'The asset.';
+
+create table asset_queue (
+    dag_id text not null,
+    asset text not null,
+    event bigint not null references asset_events on delete cascade,
+    primary key (dag_id, event)
+);
+comment on table asset_queue is 'Events that a dag which they trigger has not run for yet. Rows, not a cursor: events do not commit in the order of their ids.';
+comment on column asset_queue.dag_id is 'The dag.';
+comment on column asset_queue.asset is 'The asset.';
+comment on column asset_queue.event is 'The event.';
+
+create function queue_asset_events() returns trigger
+language plpgsql as $$
+begin
+    insert into asset_queue (dag_id, asset, event)
+    select s.dag_id, w.asset, w.id from written w join asset_subscriptions s on s.asset = w.asset;
+    return null;
+end
+$$;
+create trigger asset_events_queue after insert on asset_events
+    referencing new table as written for each statement execute function queue_asset_events();
+
+-- Schedules that no clock moves are found without reading all dags.
+alter table dags add column schedule_kind text not null default 'ticks'
+    check (schedule_kind in ('manual', 'ticks', 'continuous', 'assets'));
+create index dags_continuous_idx on dags (dag_id) where present and schedule_kind = 'continuous';
+comment on column dags.schedule_kind is 'What moves the newest version''s schedule: nothing, the clock, the end of its run, assets.';

@@ -20,7 +20,7 @@ pub mod retry;
 pub mod schedule;
 pub mod spec;
 pub mod state;
-mod suggest;
+pub mod suggest;
 pub mod task;
 pub mod template;
 #[cfg(test)]

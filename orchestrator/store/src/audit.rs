@@ -40,3 +40,11 @@ pub(crate) async fn record(
     .await?;
     Ok(())
 }
+
+/// The details of a request with why it was made, if that was said.
+pub(crate) fn because(mut details: Value, reason: &str) -> Value {
+    if !reason.is_empty() {
+        details["reason"] = Value::from(reason);
+    }
+    details
+}

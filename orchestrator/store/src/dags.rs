@@ -2,7 +2,7 @@
 
 use crate::rows::{clean, parse_json};
 use crate::tx::{in_tx, ring};
-use crate::{Error, Result, Store, audit};
+use crate::{Error, Result, Store, assets, audit};
 use chrono::{DateTime, Utc};
 use model::dag::{Overlap, Schedule};
 use model::{Dag, Problem};
@@ -75,8 +75,8 @@ impl Store {
         .bind(now)
         .execute(&mut *tx)
         .await?;
-        let (file, present, newest) = sqlx::query_as::<_, (String, bool, Option<i64>)>(
-            "select file, present, version_id from dags where dag_id = $1 for no key update",
+        let (file, present, newest, kind) = sqlx::query_as::<_, (String, bool, Option<i64>, String)>(
+            "select file, present, version_id, schedule_kind from dags where dag_id = $1 for no key update",
         )
         .bind(&dag.id)
         .fetch_one(&mut *tx)
@@ -91,7 +91,7 @@ impl Store {
         let registered = new.insert(&mut tx, newest, now).await?;
         sqlx::query(
             "update dags set file = $2, version_id = $3, description = $4, tags = $5, scheduled = $6, max_active_runs = $7,
-                overlap = $8, present = true, absent_at = null, changed_at = $9
+                overlap = $8, present = true, absent_at = null, changed_at = $9, schedule_kind = $10
              where dag_id = $1",
         )
         .bind(&dag.id)
@@ -107,8 +107,12 @@ impl Store {
             Overlap::Cancel => "cancel",
         })
         .bind(now)
+        .bind(schedule_kind(&dag.schedule))
         .execute(&mut *tx)
         .await?;
+        if kind == "assets" || schedule_kind(&dag.schedule) == "assets" {
+            assets::subscribe(&mut tx, &dag.id, &dag.schedule).await?;
+        }
         ring(&mut tx, "dags").await?;
         tx.commit().await?;
         Ok(registered)
@@ -318,6 +322,16 @@ impl<'a> NewVersion<'a> {
         .fetch_one(conn)
         .await?;
         Ok(Registered { version_id, version, is_new: true })
+    }
+}
+
+/// What moves the schedule, as the column says it.
+fn schedule_kind(schedule: &Schedule) -> &'static str {
+    match schedule {
+        Schedule::Manual => "manual",
+        Schedule::Continuous => "continuous",
+        Schedule::Assets { .. } => "assets",
+        Schedule::Once | Schedule::Cron { .. } | Schedule::Every { .. } | Schedule::At { .. } => "ticks",
     }
 }
 

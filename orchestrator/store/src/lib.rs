@@ -6,18 +6,24 @@
 //! Order of locks, everywhere: the dag's row, then rows of runs by id, then attempts, then the instance of an attempt. All transactions are
 //! READ COMMITTED and short; what Postgres refuses for the sake of order (deadlock, serialisation) is repeated a few times.
 
+pub mod approvals;
+mod assets;
 pub mod attempts;
 pub mod audit;
 pub mod auth;
+pub mod backfills;
 pub mod checks;
 mod claim;
 mod clear;
 mod connect;
+mod continuous;
 pub mod dags;
+mod deadlines;
 mod ends;
 pub mod error;
 pub mod logs;
 pub mod nodes;
+pub mod notifications;
 pub mod notify;
 mod promote;
 mod rows;

@@ -14,6 +14,7 @@ pub enum RunType {
     Scheduled,
     Manual,
     Backfill,
+    AssetTriggered,
 }
 
 /// A run to be; it starts `queued`.
@@ -72,6 +73,7 @@ impl RunType {
             RunType::Scheduled => "scheduled",
             RunType::Manual => "manual",
             RunType::Backfill => "backfill",
+            RunType::AssetTriggered => "asset_triggered",
         }
     }
 }
@@ -80,10 +82,10 @@ impl std::str::FromStr for RunType {
     type Err = String;
 
     fn from_str(text: &str) -> std::result::Result<Self, String> {
-        [RunType::Scheduled, RunType::Manual, RunType::Backfill]
+        [RunType::Scheduled, RunType::Manual, RunType::Backfill, RunType::AssetTriggered]
             .into_iter()
             .find(|run_type| run_type.as_str() == text)
-            .ok_or_else(|| format!("'{text}' is no run type (scheduled, manual, backfill)"))
+            .ok_or_else(|| format!("'{text}' is no run type (scheduled, manual, backfill, asset_triggered)"))
     }
 }
 
@@ -109,7 +111,7 @@ pub(crate) struct RunRow {
 }
 
 impl RunRow {
-    fn into_run(self) -> Result<Run> {
+    pub(crate) fn into_run(self) -> Result<Run> {
         Ok(Run {
             run_type: parse("runs", "run_type", self.id, &self.run_type)?,
             state: parse("runs", "state", self.id, &self.state)?,
@@ -161,6 +163,28 @@ impl Store {
         let row =
             sqlx::query_as::<_, RunRow>(BY_NAME).bind(dag_id).bind(run_id).fetch_optional(&self.pool).await?;
         row.map(RunRow::into_run).transpose()
+    }
+
+    /// The newest run of the dag with exactly this window, or with this logical date.
+    pub async fn run_for(
+        &self,
+        dag_id: &str,
+        window: Option<Window>,
+        logical_date: Option<DateTime<Utc>>,
+    ) -> Result<Option<(String, RunState)>> {
+        let found = sqlx::query_as::<_, (i64, String, String)>(
+            "(select id, run_id, state from runs where dag_id = $1 and window_start = $2 and window_end = $3 order by id desc limit 1)
+             union all
+             (select id, run_id, state from runs where dag_id = $1 and logical_date = $4 order by id desc limit 1)
+             order by id desc limit 1",
+        )
+        .bind(dag_id)
+        .bind(window.map(|window| window.start))
+        .bind(window.map(|window| window.end))
+        .bind(logical_date)
+        .fetch_optional(&self.pool)
+        .await?;
+        found.map(|(id, run_id, state)| Ok((run_id, parse("runs", "state", id, &state)?))).transpose()
     }
 
     /// Asks for the end of a run; a queued one is cancelled at once. Final runs: `Error::Refused`.
@@ -258,6 +282,12 @@ select id, dag_id, run_id, version_id, run_type, state, window_start, window_end
     requested_by, note, queued_at, started_at, ended_at, cancel_requested_at
 from runs where id = $1";
 
+/// Those of these ids.
+pub(crate) const BY_IDS: &str = "
+select id, dag_id, run_id, version_id, run_type, state, window_start, window_end, logical_date, run_after, params::text as params,
+    requested_by, note, queued_at, started_at, ended_at, cancel_requested_at
+from runs where id = any($1)";
+
 const BY_NAME: &str = "
 select id, dag_id, run_id, version_id, run_type, state, window_start, window_end, logical_date, run_after, params::text as params,
     requested_by, note, queued_at, started_at, ended_at, cancel_requested_at
@@ -326,7 +356,7 @@ pub(crate) async fn cancel_queued(
 ) -> Result<()> {
     sqlx::query(
         "with ended as (
-            update runs set state = 'cancelled', ended_at = $2, note = concat_ws(E'\\n', note, $3)
+            update runs set state = 'cancelled', ended_at = $2, note = concat_ws(E'\\n', note, $3), revision = revision + 1
             where id = any($1) and state = 'queued' returning id
          )
          update task_instances i set state = 'cancelled', ended_at = $2, next_at = null, message = 'the run is cancelled'
@@ -343,7 +373,7 @@ pub(crate) async fn cancel_queued(
 /// Asks running runs to end; the next step of each stops what is live.
 pub(crate) async fn request_cancels(conn: &mut PgConnection, runs: &[i64], now: DateTime<Utc>) -> Result<()> {
     sqlx::query(
-        "update runs set cancel_requested_at = $2, wake_at = $2
+        "update runs set cancel_requested_at = $2, wake_at = $2, revision = revision + 1
          where id = any($1) and state = 'running' and cancel_requested_at is null",
     )
     .bind(runs)

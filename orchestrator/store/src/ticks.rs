@@ -93,7 +93,7 @@ async fn lock_and_find_new<'a>(
     Ok(new.into_iter().filter_map(|position| ticks.get(usize::try_from(position - 1).ok()?)).collect())
 }
 
-async fn insert_ticks(
+pub(crate) async fn insert_ticks(
     conn: &mut PgConnection,
     dag_id: &str,
     ticks: &[&(DateTime<Utc>, TickDecision)],
