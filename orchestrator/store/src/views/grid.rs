@@ -41,7 +41,7 @@ impl Store {
              from task_instances
              where run = any($1)
              group by run, task_id, state
-             order by run, task_id, state",
+             order by run, task_id, state limit 100000",
         )
         .bind(runs)
         .fetch_all(&self.pool)

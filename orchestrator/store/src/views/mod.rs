@@ -2,12 +2,15 @@
 
 pub mod attempts;
 pub mod audit;
+pub mod calendar;
 pub mod check_results;
 pub mod dags;
 pub mod grid;
 pub mod health;
 pub mod instances;
 pub mod log_tail;
+pub mod metrics;
+pub mod parts;
 pub mod problems;
 pub mod runs;
 pub mod services;
