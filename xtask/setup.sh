@@ -31,6 +31,7 @@ have cc || missing+=(gcc libc6-dev)
 have c++ || missing+=(g++)
 have setpriv || missing+=(util-linux)
 have npm || missing+=(npm)
+python3 -c "import ensurepip, venv" >/dev/null 2>&1 || missing+=(python3-venv)
 [ -e /usr/include/zlib.h ] || missing+=(zlib1g-dev)
 compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || missing+=(postgresql)
 if [ ${#missing[@]} -gt 0 ]; then

@@ -1,15 +1,23 @@
 //! When a dag fires, which window each tick is about, and what becomes of ticks that were missed. `cron` parses, `next` finds local
-//! times in a time zone, `window` gives intervals, `plan` applies the catch-up policy.
+//! times in a time zone, `window` gives intervals, `plan` applies the catch-up policy, `calendar` looks ahead for people.
 //!
 //! Not here: the clock and the ledger; the engine brings both.
 
+mod calendar;
 pub mod cron;
+mod days;
+mod items;
 mod next;
 mod plan;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_plan;
+#[cfg(test)]
+mod tests_properties;
 mod window;
 
+pub use calendar::{Calendar, PlannedDay, calendar, upcoming, without_ticks};
 pub use cron::{Cron, CronError};
 pub use plan::{Planned, plan_ticks};
 pub use window::window_at;
@@ -20,8 +28,8 @@ use chrono_tz::Tz;
 use next::Upcoming;
 pub(crate) use next::start_of_day;
 
-/// How far back the tick before an instant is looked for: 29 February comes at least once in eight years.
-const LOOK_BACK: TimeDelta = TimeDelta::days(366 * 9);
+/// How far back the tick before an instant is looked for: 29 February on a given weekday comes at least once in forty years.
+const LOOK_BACK: TimeDelta = TimeDelta::days(366 * 41);
 
 impl Schedule {
     /// The ticks with `after < tick <= until`, ascending, at most `limit`. `Manual` has none; the one of `Once` depends on the

@@ -5,6 +5,7 @@
 //! * A local time that exists twice fires the first time only; each time if minute or hour are `*` or steps.
 
 use super::cron::{Cron, first_bit};
+use super::days::Date;
 use chrono::{
     DateTime, Datelike, Days, MappedLocalTime, NaiveDate, NaiveDateTime, TimeDelta, TimeZone, Timelike, Utc,
 };
@@ -89,8 +90,8 @@ fn next_date(cron: &Cron, from: NaiveDate) -> Option<NaiveDate> {
         if cron.matches_month(month) {
             let length = NaiveDate::from_ymd_opt(next_year, next_month, 1)?.pred_opt()?.day();
             let weekday_of_first = first.weekday().num_days_from_sunday();
-            let found = (day..=length)
-                .find(|day| cron.matches_day(month, *day, (weekday_of_first + day - 1) % 7, length));
+            let date = |day: u32| Date { day, weekday: (weekday_of_first + day - 1) % 7, length };
+            let found = (day..=length).find(|day| cron.matches_day(month, date(*day)));
             if let Some(day) = found {
                 return NaiveDate::from_ymd_opt(year, month, day);
             }

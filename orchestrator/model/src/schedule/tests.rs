@@ -1,13 +1,12 @@
-//! The fixtures of clock changes and outages, and the properties that hold for all schedules.
+//! The fixtures of clock changes, and what expressions mean.
 
 use super::*;
-use crate::dag::{Catchup, Dag, WindowRule};
-use crate::testing::{dag, utc};
+use crate::dag::WindowRule;
+use crate::testing::utc;
 use crate::window::Window;
-use proptest::prelude::*;
 use std::time::Duration;
 
-fn cron(expression: &str, zone: &str) -> Schedule {
+pub(super) fn cron(expression: &str, zone: &str) -> Schedule {
     Schedule::Cron { expressions: vec![expression.to_owned()], timezone: zone.to_owned() }
 }
 
@@ -168,6 +167,9 @@ fn problems_of_expressions_name_the_place() {
         ("0 0 30 2 *", 4, "never fires"),
         ("0 0 31 4,6,9,11 *", 4, "never fires"),
         ("0 0 * FOO *", 6, "'FOO' is no month"),
+        ("0 0 L-30 2 *", 4, "never fires"),
+        ("0 0 * * FRI#6", 12, "'6' is not in 1-5"),
+        ("0 0 40W * *", 4, "'40' is no day of the month"),
         ("0 0 * * 8", 8, "'8' is no day of the week"),
         ("*/0 * * * *", 2, "the step '0'"),
         ("1,,2 * * * *", 2, "a number is missing"),
@@ -185,177 +187,20 @@ fn problems_of_expressions_name_the_place() {
     }
 }
 
-fn planned(dag: &Dag, last: Option<&str>, now: &str) -> Vec<(String, bool)> {
-    let rows = plan_ticks(dag, utc("2026-01-10T00:30:00Z"), last.map(utc), utc(now), false);
-    let show = |(tick, planned): &(DateTime<Utc>, Planned)| {
-        (tick.format("%dT%H").to_string(), matches!(planned, Planned::Run { .. }))
-    };
-    rows.iter().map(show).collect()
-}
-
-fn hourly(catchup: Catchup) -> Dag {
-    Dag { schedule: cron("0 * * * *", "UTC"), window: WindowRule::Hour, catchup, ..dag(vec![]) }
-}
-
-fn rows(expected: &[(&str, bool)]) -> Vec<(String, bool)> {
-    expected.iter().map(|(tick, runs)| ((*tick).to_owned(), *runs)).collect()
+#[test]
+fn days_by_weekday_of_the_month_and_nearest_working_days() {
+    let of = |expression: &str| ticks(expression, "UTC", "2024-05-31T12:00:00Z", "2024-09-30T12:00:00Z");
+    assert_eq!(of("0 0 * * FRI#2"), ["14T00:00", "12T00:00", "09T00:00", "13T00:00"]);
+    assert_eq!(of("0 0 * * MON#5"), ["29T00:00", "30T00:00"], "only months that have five");
+    assert_eq!(of("0 0 * * friL"), ["28T00:00", "26T00:00", "30T00:00", "27T00:00"]);
+    assert_eq!(of("0 0 1W * *"), ["03T00:00", "01T00:00", "01T00:00", "02T00:00"]);
+    assert_eq!(of("0 0 LW * *"), ["28T00:00", "31T00:00", "30T00:00", "30T00:00"]);
+    assert_eq!(of("0 0 L-1 6,9 *"), ["29T00:00", "29T00:00"]);
 }
 
 #[test]
-fn after_an_outage_each_policy_gives_every_tick_one_row() {
-    let last = Some("2026-01-12T00:00:00Z");
-    let now = "2026-01-12T03:20:00Z";
-    let table = [
-        (Catchup::None, [false, false, false]),
-        (Catchup::Latest, [false, false, true]),
-        (Catchup::Limit(2), [false, true, true]),
-        (Catchup::All, [true, true, true]),
-    ];
-    for (catchup, runs) in table {
-        let expected = [("12T01", runs[0]), ("12T02", runs[1]), ("12T03", runs[2])];
-        assert_eq!(planned(&hourly(catchup), last, now), rows(&expected), "{catchup:?}");
-    }
-}
-
-#[test]
-fn a_tick_on_time_runs_without_catch_up() {
-    let dag = hourly(Catchup::None);
-    let on_time = planned(&dag, Some("2026-01-12T02:00:00Z"), "2026-01-12T03:00:01Z");
-    assert_eq!(on_time, rows(&[("12T03", true)]));
-    assert_eq!(planned(&dag, Some("2026-01-12T03:00:00Z"), "2026-01-12T03:00:01Z"), rows(&[]));
-}
-
-#[test]
-fn on_first_sight_the_ledger_begins_as_the_policy_says() {
-    let now = "2026-01-10T00:40:00Z";
-    assert_eq!(planned(&hourly(Catchup::None), None, now), rows(&[]));
-    assert_eq!(planned(&hourly(Catchup::Latest), None, now), rows(&[("10T00", true)]));
-    assert_eq!(planned(&hourly(Catchup::Limit(2)), None, now), rows(&[("09T23", true), ("10T00", true)]));
-    let started = |catchup| Dag { start: Some(utc("2026-01-10T00:00:00Z")), ..hourly(catchup) };
-    assert_eq!(planned(&started(Catchup::Limit(48)), None, now), rows(&[("10T00", true)]));
-    assert_eq!(planned(&started(Catchup::All), None, now), rows(&[("10T00", true)]));
-    let later = Dag { start: Some(utc("2026-02-01T00:00:00Z")), ..hourly(Catchup::All) };
-    assert_eq!(planned(&later, None, now), rows(&[]));
-}
-
-#[test]
-fn a_long_outage_comes_in_bounded_batches_that_tile() {
-    let minutely = Dag { schedule: cron("* * * * *", "UTC"), ..hourly(Catchup::Limit(3)) };
-    let now = utc("2026-01-12T00:00:00Z");
-    let mut last = utc("2026-01-10T00:00:00Z");
-    let mut all = Vec::new();
-    loop {
-        let batch = plan_ticks(&minutely, last, Some(last), now, false);
-        assert!(batch.len() <= plan::BATCH);
-        let Some((tick, _)) = batch.last() else { break };
-        last = *tick;
-        all.extend(batch);
-    }
-    assert_eq!(all.len(), 2 * 24 * 60);
-    let runs = all.iter().filter(|(_, planned)| matches!(planned, Planned::Run { .. })).count();
-    assert_eq!(runs, 3);
-    assert!(all.windows(2).all(|pair| pair[1].0 - pair[0].0 == TimeDelta::minutes(1)));
-}
-
-#[test]
-fn paused_ticks_are_skipped_but_the_history_of_a_new_dag_is_kept() {
-    let registered = utc("2026-01-10T00:30:00Z");
-    let now = utc("2026-01-10T01:40:00Z");
-    let skipped = plan_ticks(&hourly(Catchup::None), registered, None, now, true);
-    let skip = Planned::Skip { reason: "paused".to_owned() };
-    assert_eq!(skipped, [(utc("2026-01-10T01:00:00Z"), skip)]);
-    assert_eq!(plan_ticks(&hourly(Catchup::Limit(48)), registered, None, now, true), []);
-    let last = Some(utc("2026-01-10T00:00:00Z"));
-    assert_eq!(plan_ticks(&hourly(Catchup::All), registered, last, now, true), skipped);
-}
-
-#[test]
-fn once_runs_once() {
-    let registered = utc("2026-01-10T00:30:00Z");
-    let once = Dag { schedule: Schedule::Once, ..dag(vec![]) };
-    let rows = plan_ticks(&once, registered, None, registered, false);
-    assert_eq!(rows, [(registered, Planned::Run { window: None })]);
-    assert_eq!(plan_ticks(&once, registered, Some(registered), utc("2027-01-01T00:00:00Z"), false), []);
-    assert_eq!(plan_ticks(&once, registered, None, registered, true), [], "it waits while paused");
-}
-
-const ZONES: [&str; 8] = [
-    "UTC",
-    "America/Chicago",
-    "Europe/Zurich",
-    "Australia/Lord_Howe",
-    "Antarctica/Troll",
-    "America/Havana",
-    "Africa/Casablanca",
-    "Asia/Kolkata",
-];
-const EXPRESSIONS: [&str; 12] = [
-    "* * * * *",
-    "*/7 * * * *",
-    "30 * * * *",
-    "0 */2 * * *",
-    "30 1 * * *",
-    "15 2 * * *",
-    "30 2,3 * * *",
-    "0 0 * * *",
-    "59 23 * * SUN",
-    "*/15 0-3 * * *",
-    "45 1 L * *",
-    "0 3 1-7 3,10,11 *",
-];
-
-proptest! {
-    #[test]
-    fn ticks_strictly_increase_and_do_not_depend_on_where_one_starts(
-        zone in prop::sample::select(&ZONES[..]), expression in prop::sample::select(&EXPRESSIONS[..]),
-        start in 1_577_836_800i64..1_893_456_000,
-    ) {
-        let schedule = cron(expression, zone);
-        let start = DateTime::from_timestamp(start, 0).unwrap();
-        let all = schedule.ticks(start, start + TimeDelta::days(400), 300);
-        prop_assert!(!all.is_empty());
-        prop_assert!(all.windows(2).all(|pair| pair[0] < pair[1]));
-        let mut one_by_one = Vec::new();
-        let mut at = start;
-        for _ in 0..all.len() {
-            at = schedule.next(at).unwrap();
-            one_by_one.push(at);
-        }
-        prop_assert_eq!(&all, &one_by_one);
-        let middle = all[all.len() / 2];
-        prop_assert_eq!(schedule.last_ticks(middle, Some(all[0]), 1), vec![middle]);
-        prop_assert_eq!(schedule.next(middle - TimeDelta::nanoseconds(1)), Some(middle));
-    }
-
-    #[test]
-    fn windows_tile_time(
-        zone in prop::sample::select(&ZONES[..]), start in 1_577_836_800i64..1_893_456_000,
-    ) {
-        let start = DateTime::from_timestamp(start, 0).unwrap();
-        let table = [
-            ("30 * * * *", WindowRule::PreviousTick),
-            ("15 2 * * *", WindowRule::PreviousTick),
-            ("30 12 * * *", WindowRule::Day),
-        ];
-        for (expression, rule) in table {
-            let schedule = cron(expression, zone);
-            let ticks = schedule.ticks(start, start + TimeDelta::days(400), 40);
-            let windows: Vec<Window> =
-                ticks.iter().map(|tick| window_at(&rule, &schedule, *tick).unwrap()).collect();
-            prop_assert!(windows.iter().all(|window| window.start < window.end));
-            prop_assert!(windows.windows(2).all(|pair| pair[0].end == pair[1].start), "{expression} {zone}");
-        }
-        let hourly = cron("5 * * * *", "Europe/Zurich");
-        let ticks = hourly.ticks(start, start + TimeDelta::days(400), 40);
-        let hours: Vec<Window> =
-            ticks.iter().map(|tick| window_at(&WindowRule::Hour, &hourly, *tick).unwrap()).collect();
-        prop_assert!(hours.windows(2).all(|pair| pair[0].end == pair[1].start));
-    }
-
-    #[test]
-    fn no_text_makes_the_parser_panic(text in "[0-9*/,@LA-Za-z? é-]{0,30}") {
-        if let Err(error) = Cron::parse(&text) {
-            prop_assert!(error.position <= text.chars().count());
-        }
-    }
+fn a_weekday_that_february_rarely_has_five_times_is_still_found() {
+    let rare = cron("0 0 * 2 MON#5", "UTC");
+    assert_eq!(rare.next(utc("2024-03-01T00:00:00Z")), Some(utc("2044-02-29T00:00:00Z")));
+    assert_eq!(rare.last_ticks(utc("2044-02-28T00:00:00Z"), None, 1), [utc("2016-02-29T00:00:00Z")]);
 }
