@@ -1,7 +1,11 @@
 //! What a mapped task is mapped over.
 
+use crate::params;
+use crate::template::{self, TemplateContext};
+use crate::window::Window;
+use chrono::{SecondsFormat, TimeDelta};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::time::Duration;
 
 /// Items that one `for_each` may have, unless it says less (`max`).
@@ -58,10 +62,98 @@ impl ForEach {
     }
 }
 
+/// The items, when the task could start: in the order of their map indexes. Else why there are none.
+pub fn items(for_each: &ForEach, context: &TemplateContext) -> Result<Vec<Value>, String> {
+    let items = match &for_each.over {
+        Over::Items(items) => items.clone(),
+        Over::Windows(length) => {
+            let window = context.window.ok_or("for_each over windows, but the run has no window")?;
+            return pieces(window, *length, for_each.max);
+        }
+        Over::Expression(text) => match template::evaluate(text, context)? {
+            Value::Array(items) => items,
+            Value::Object(map) => {
+                map.into_iter().map(|(key, value)| json!({ "key": key, "value": value })).collect()
+            }
+            other => {
+                let given = params::type_name(&other);
+                return Err(format!("for_each: '{text}' must give a list or an object, not {given}"));
+            }
+        },
+    };
+    check_count(items.len(), for_each.max)?;
+    Ok(items)
+}
+
+fn check_count(count: usize, max: u32) -> Result<(), String> {
+    if count > max as usize {
+        return Err(format!("for_each over {count} items, at most {max} are allowed (for_each.max)"));
+    }
+    Ok(())
+}
+
+/// The last piece ends where the window does.
+fn pieces(window: Window, length: Duration, max: u32) -> Result<Vec<Value>, String> {
+    let step = TimeDelta::from_std(length).ok().filter(|step| *step >= TimeDelta::milliseconds(1));
+    let step = step.ok_or("for_each over windows of no length")?;
+    let whole = (window.end - window.start).num_milliseconds().max(0) as u64;
+    check_count(whole.div_ceil(step.num_milliseconds() as u64) as usize, max)?;
+    let mut pieces = Vec::new();
+    let mut start = window.start;
+    while start < window.end {
+        let end = start.checked_add_signed(step).map_or(window.end, |end| end.min(window.end));
+        let iso =
+            |instant: chrono::DateTime<chrono::Utc>| instant.to_rfc3339_opts(SecondsFormat::AutoSi, true);
+        pieces.push(json!({ "start": iso(start), "end": iso(end) }));
+        start = end;
+    }
+    Ok(pieces)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
+    use crate::testing::utc;
+    use std::collections::BTreeMap;
+
+    fn over(over: Over, max: u32) -> ForEach {
+        ForEach { over, max, concurrency: None }
+    }
+
+    fn context() -> TemplateContext {
+        let outputs =
+            BTreeMap::from([("list".to_owned(), json!({ "files": ["a", 2], "sizes": { "x": 1 } }))]);
+        let window = Window { start: utc("2026-01-01T00:00:00Z"), end: utc("2026-01-01T02:30:00Z") };
+        TemplateContext { outputs, window: Some(window), ..TemplateContext::default() }
+    }
+
+    #[test]
+    fn items_come_from_lists_and_from_objects_as_pairs() {
+        let of = |text: &str, max| items(&over(Over::Expression(text.to_owned()), max), &context());
+        assert_eq!(of("tasks.list.outputs.files", 2), Ok(vec![json!("a"), json!(2)]));
+        assert_eq!(of("{{ tasks.list.outputs.sizes }}", 2), Ok(vec![json!({ "key": "x", "value": 1 })]));
+        assert_eq!(of("range(3)", 3), Ok(vec![json!(0), json!(1), json!(2)]));
+        assert_eq!(of("[]", 3), Ok(vec![]));
+        let error = of("tasks.list.outputs.files", 1).unwrap_err();
+        assert_eq!(error, "for_each over 2 items, at most 1 are allowed (for_each.max)");
+        assert!(of("'text'", 9).unwrap_err().contains("must give a list or an object, not string"));
+        assert!(of("tasks.list.outputs.fils", 9).unwrap_err().contains("is not defined"));
+    }
+
+    #[test]
+    fn windows_are_cut_into_pieces_and_the_last_ends_with_the_window() {
+        let hours = |max| items(&over(Over::Windows(Duration::from_secs(3600)), max), &context());
+        let expected = vec![
+            json!({ "start": "2026-01-01T00:00:00Z", "end": "2026-01-01T01:00:00Z" }),
+            json!({ "start": "2026-01-01T01:00:00Z", "end": "2026-01-01T02:00:00Z" }),
+            json!({ "start": "2026-01-01T02:00:00Z", "end": "2026-01-01T02:30:00Z" }),
+        ];
+        assert_eq!(hours(3), Ok(expected));
+        assert!(hours(2).unwrap_err().starts_with("for_each over 3 items, at most 2"));
+        assert!(items(&over(Over::Windows(Duration::ZERO), 9), &context()).is_err());
+        let none = TemplateContext { window: None, ..context() };
+        assert!(items(&over(Over::Windows(Duration::from_secs(60)), 9), &none).is_err());
+    }
 
     #[test]
     fn versions_stored_as_a_bare_list_are_read() {

@@ -1,16 +1,19 @@
 //! Templates in `with:` and `env:`: minijinja, strict, over the facts of one attempt. `check` finds at load time what can be known
-//! then, `filters` works on instants.
+//! then, `expression` judges `if:` and `for_each:`, `filters` works on instants.
 //!
 //! Not here: where connections, variables and secrets come from.
 
 mod check;
 mod context;
+mod expression;
 mod filters;
 #[cfg(test)]
 mod tests;
 
 pub use check::{Names, TemplateProblem, check};
 pub use context::{DagFacts, RunFacts, TaskFacts, TemplateContext};
+pub use expression::{condition, evaluate};
+pub(crate) use expression::inner;
 
 use minijinja::{Environment, UndefinedBehavior};
 use serde_json::{Map, Value};

@@ -21,6 +21,8 @@ pub struct TemplateContext {
     pub secret: Map<String, Value>,
     /// The outputs of the tasks before this one, by id; of a mapped task an array.
     pub outputs: BTreeMap<String, Value>,
+    /// More names (`event`, `notice`), where there are some.
+    pub extra: Map<String, Value>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -49,8 +51,7 @@ impl TemplateContext {
     /// All names and their values. Instants are ISO-8601 in UTC; Airflow's names mean what they meant in Airflow 2: the logical date is
     /// the start of the window.
     pub(super) fn to_value(&self) -> minijinja::Value {
-        let tasks: Map<String, Value> =
-            self.outputs.iter().map(|(id, outputs)| (id.clone(), json!({ "outputs": outputs }))).collect();
+        let tasks = self.tasks();
         let params = if self.params.is_null() { json!({}) } else { self.params.clone() };
         let mut names = json!({
             "dag": { "id": self.dag.id, "dag_id": self.dag.id, "description": self.dag.description, "tags": self.dag.tags },
@@ -83,7 +84,42 @@ impl TemplateContext {
             names["ts"] = iso(date).into();
             names["ts_nodash"] = date.format("%Y%m%dT%H%M%S").to_string().into();
         }
+        if let Value::Object(names) = &mut names {
+            names.extend(self.extra.clone());
+        }
         minijinja::Value::from_serialize(&names)
+    }
+
+    /// A task of a group is found by its full id (`tasks['group.task']`, `tasks.group.task`), and by its short one from inside the group.
+    fn tasks(&self) -> Map<String, Value> {
+        let mut tasks = Map::new();
+        let own_group = self.task.id.rsplit_once('.').map(|(group, _)| group);
+        for (id, outputs) in &self.outputs {
+            let task = json!({ "outputs": outputs });
+            put(&mut tasks, id, &task);
+            let mut group = own_group;
+            while let Some(name) = group {
+                if let Some(short) = id.strip_prefix(name).and_then(|rest| rest.strip_prefix('.')) {
+                    put(&mut tasks, short, &task);
+                }
+                group = name.rsplit_once('.').map(|(outer, _)| outer);
+            }
+        }
+        tasks
+    }
+}
+
+fn put(tasks: &mut Map<String, Value>, id: &str, task: &Value) {
+    tasks.insert(id.to_owned(), task.clone());
+    let mut parts = id.split('.').peekable();
+    let mut level = tasks;
+    while let Some(part) = parts.next() {
+        if parts.peek().is_none() {
+            level.entry(part).or_insert_with(|| task.clone());
+            return;
+        }
+        let Value::Object(next) = level.entry(part).or_insert_with(|| json!({})) else { return };
+        level = next;
     }
 }
 
