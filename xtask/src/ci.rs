@@ -56,8 +56,13 @@ fn generated(root: &Path) -> Result<()> {
 }
 
 pub fn binary(root: &Path) -> Result<PathBuf> {
+    built(root, "debug")
+}
+
+/// The binary of a profile (`debug`, `release`).
+pub fn built(root: &Path, profile: &str) -> Result<PathBuf> {
     let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
-    let binary = root.join(target).join("debug/streamify");
+    let binary = root.join(target).join(profile).join("streamify");
     if !binary.is_file() {
         bail!("{} is missing; run `cargo build`", binary.display());
     }

@@ -1,7 +1,9 @@
 //! `cargo xtask <task>`: what developers and CI run.
 
+mod bench;
 mod chaos;
 mod ci;
+mod psql;
 mod tidy;
 
 use anyhow::{Result, bail};
@@ -12,6 +14,8 @@ const HELP: &str = "cargo xtask <task>
   ci      everything that must hold: fmt, clippy, tidy, generated files, tests, smoke
   tidy    the shape of the house: arrows, owners, sizes, documents
   smoke   the whole pipeline over a bounded history, reconciled
+  bench [targets | growth]
+          the figures of docs/benchmarks.md, each beside this machine's own commit time
   chaos engine [seconds]
           several nodes under kill, stop, cut and slow wires, lost replies, restarts of Postgres; then rows and traces must agree
   chaos pipeline [kills]
@@ -25,6 +29,7 @@ fn main() -> Result<()> {
         Some("ci") => ci::run(&root()),
         Some("tidy") => tidy::run(&root()),
         Some("smoke") => ci::smoke(&root()),
+        Some("bench") => bench::run(&root(), &rest),
         Some("chaos") => chaos::run(&root(), &rest),
         Some("chaos-task") => chaos::task::run(&rest),
         None | Some("help" | "--help" | "-h") => {

@@ -5,6 +5,7 @@ use super::nodes::{LEASE_SECONDS, Node};
 use super::verdict::{self, Database};
 use super::{dags, processes, task};
 use crate::ci::{binary, cargo};
+use crate::psql::Psql;
 use anyhow::{Context, Result};
 use postgres::{Options, Postgres};
 use std::os::unix::fs::PermissionsExt;
@@ -51,10 +52,10 @@ impl Storm {
     fn begin(program: &Path, folder: &Path) -> Result<Storm> {
         dags::write(&folder.join("dags"), &folder.join("traces"))?;
         let server = start_postgres(folder)?;
-        let database = Database::new(&server.url())?;
+        let database = Database(Psql::new(&server.url())?);
         let mut nodes = Vec::new();
         for number in 1..=NODES {
-            nodes.push(Node::start(program, folder, number, &server.url(), database.port)?);
+            nodes.push(Node::start(program, folder, number, &server.url(), database.0.port)?);
             if number == 1 {
                 database.wait_for_schema()?;
                 database.make_pool()?;

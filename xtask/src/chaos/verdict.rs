@@ -3,9 +3,9 @@
 use super::dags::{DAGS, POOL, SINGLE};
 use super::engine::Stops;
 use super::nodes::{LEASE_SECONDS, Node};
+use crate::psql::Psql;
 use anyhow::{Context, Result, bail};
 use std::path::Path;
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 const RECOVERY: Duration = Duration::from_secs(180);
@@ -13,47 +13,12 @@ const RECOVERY: Duration = Duration::from_secs(180);
 const SLOTS: u32 = 16;
 
 /// Straight to Postgres, past the wires.
-pub struct Database {
-    url: String,
-    pub port: u16,
-}
+pub struct Database(pub Psql);
 
 impl Database {
-    pub fn new(url: &str) -> Result<Database> {
-        let port =
-            url.rsplit_once(':').and_then(|(_, rest)| rest.split_once('/')).context("a port")?.0.parse()?;
-        Ok(Database { url: url.to_string(), port })
-    }
-
-    /// The rows of a query, columns separated by tabs.
-    pub fn ask(&self, query: &str) -> Result<Vec<String>> {
-        let output = Command::new("psql")
-            .args([
-                "--no-psqlrc",
-                "--tuples-only",
-                "--no-align",
-                "--field-separator",
-                "\t",
-                "--set",
-                "ON_ERROR_STOP=1",
-            ])
-            .args(["--command", query, &self.url])
-            .env("PGCONNECT_TIMEOUT", "3")
-            .output()
-            .context("cannot start psql")?;
-        if !output.status.success() {
-            bail!("{}", String::from_utf8_lossy(&output.stderr).trim());
-        }
-        Ok(String::from_utf8(output.stdout)?
-            .lines()
-            .filter(|line| !line.is_empty())
-            .map(str::to_string)
-            .collect())
-    }
-
     pub fn wait_for_schema(&self) -> Result<()> {
         let deadline = Instant::now() + Duration::from_secs(60);
-        while self.ask("select count(*) from pools").is_err() {
+        while self.0.ask("select count(*) from pools").is_err() {
             if Instant::now() > deadline {
                 bail!("the first node does not make the schema");
             }
@@ -64,7 +29,8 @@ impl Database {
 
     pub fn make_pool(&self) -> Result<()> {
         let (name, slots) = POOL;
-        self.ask(&format!("insert into pools (name, slots, changed_at) values ('{name}', {slots}, now())"))?;
+        self.0
+            .ask(&format!("insert into pools (name, slots, changed_at) values ('{name}', {slots}, now())"))?;
         Ok(())
     }
 
@@ -82,7 +48,7 @@ impl Database {
         ];
         let mut found = Vec::new();
         for query in queries {
-            found.extend(self.ask(&query)?);
+            found.extend(self.0.ask(&query)?);
         }
         Ok(found)
     }
@@ -103,8 +69,8 @@ pub fn judge(nodes: &mut [Node], database: &Database, traces: &Path, stops: &Sto
         for node in nodes.iter_mut() {
             node.keep_up()?;
         }
-        paused = paused || database.ask("update dags set paused = true returning dag_id").is_ok();
-        let open = database.ask("select dag_id, run_id, state from runs where state in ('queued', 'running') and not (state = 'queued' and run_type = 'scheduled')");
+        paused = paused || database.0.ask("update dags set paused = true returning dag_id").is_ok();
+        let open = database.0.ask("select dag_id, run_id, state from runs where state in ('queued', 'running') and not (state = 'queued' and run_type = 'scheduled')");
         match &open {
             Ok(open) if open.is_empty() && paused => break,
             _ if Instant::now() > deadline => {
@@ -116,19 +82,19 @@ pub fn judge(nodes: &mut [Node], database: &Database, traces: &Path, stops: &Sto
     none("of limits", &database.violations()?)?;
     none(
         "in the end of runs",
-        &database.ask("select dag_id, run_id, state from runs where state in ('failed', 'cancelled')")?,
+        &database.0.ask("select dag_id, run_id, state from runs where state in ('failed', 'cancelled')")?,
     )?;
-    none("left alive", &database.ask("select id, run, task, state from attempts")?)?;
+    none("left alive", &database.0.ask("select id, run, task, state from attempts")?)?;
     ledger(database)?;
     let single = "select a.run_id, b.run_id from runs a join runs b on a.dag_id = b.dag_id and a.id < b.id
         and a.started_at < b.ended_at and b.started_at < a.ended_at";
-    none("of max_active_runs: 1", &database.ask(&format!("{single} where a.dag_id = '{SINGLE}'"))?)?;
+    none("of max_active_runs: 1", &database.0.ask(&format!("{single} where a.dag_id = '{SINGLE}'"))?)?;
     let twice = "select run, task, map_index, count(*) from attempt_history where next_state = 'success' group by 1, 2, 3 having count(*) > 1";
-    none("of success once", &database.ask(twice)?)?;
+    none("of success once", &database.0.ask(twice)?)?;
     none("of one execution an attempt", &lines(&traces.join("violations"))?)?;
     traces_agree(database, traces)?;
     overlaps(traces, stops)?;
-    let figures = database.ask(
+    let figures = database.0.ask(
         "select (select count(*) from runs where state = 'success'), (select count(*) from attempt_history),
         (select count(*) from attempt_history where ending = 'lost'), (select count(*) from ticks)",
     )?;
@@ -147,16 +113,16 @@ fn ledger(database: &Database) -> Result<()> {
             "select tick_at, before from (select tick_at, lag(tick_at) over (order by tick_at) as before from ticks where dag_id = '{dag}') t
              where tick_at - before <> interval '{every} seconds'"
         );
-        none(&format!("in the ledger of {dag}"), &database.ask(&gaps)?)?;
+        none(&format!("in the ledger of {dag}"), &database.0.ask(&gaps)?)?;
     }
     let orphans = "select dag_id, tick_at from ticks where decision = 'ran' and run is null
         union all select r.dag_id, r.run_after from runs r where r.run_type = 'scheduled' and not exists (select 1 from ticks t where t.run = r.id)";
-    none("between ledger and runs", &database.ask(orphans)?)
+    none("between ledger and runs", &database.0.ask(orphans)?)
 }
 
 /// What the rows call a success was done.
 fn traces_agree(database: &Database, traces: &Path) -> Result<()> {
-    let instances = database.ask(
+    let instances = database.0.ask(
         "select r.dag_id || '.' || r.run_id || '.' || i.task_id || '.' || i.map_index from task_instances i join runs r on r.id = i.run
          where i.state = 'success'",
     )?;
