@@ -4,8 +4,10 @@ use crate::clock::SystemClock;
 use crate::config::Config;
 use crate::warehouse_owner::WarehouseOwner;
 use anyhow::{Context, Result, bail};
-use engine::{Engine, EngineConfig, Stats};
+use chrono::{DateTime, Utc};
+use engine::{Engine, EngineConfig, Stats, StoreClock};
 use kinds::Env;
+use kinds::outbound::{Client, SmtpSettings};
 use lake::Lake;
 use model::{Clock, Registry};
 use serde_json::Value;
@@ -122,6 +124,17 @@ pub fn topic_columns() -> kinds::TopicColumns {
     })
 }
 
+/// How far consumer groups are behind.
+pub fn group_lag(brokers: &str) -> kinds::GroupLag {
+    let brokers = brokers.to_string();
+    Arc::new(move |group, topics| {
+        let brokers = brokers.clone();
+        Box::pin(async move {
+            stream::group_lag(&brokers, &group, &topics).await.map_err(|error| error.to_string())
+        })
+    })
+}
+
 impl Node {
     pub fn new(
         config: Config,
@@ -143,13 +156,14 @@ impl Node {
 
     /// Starts everything that this node runs; it ends with `cancel`.
     pub async fn start(self, cancel: CancellationToken) -> Result<Running> {
-        self.tell_settings().await?;
-        self.succeed().await?;
+        let clock = StoreClock::start(Arc::new(SystemClock), Arc::new(self.store.clone())).await?;
+        self.tell_settings(clock.now()).await?;
+        self.succeed(clock.now()).await?;
         let tasks = TaskTracker::new();
         let mut engine_config = self.engine_config()?;
         let routes = engine_config.routes.clone();
         let stats = EngineStats::default();
-        let web = if self.parts.web { Some(self.web(&stats)?) } else { None };
+        let web = if self.parts.web { Some(self.web(&stats, clock.clone())?) } else { None };
         let listener = match &web {
             Some(web) => Some(web.bind().await?),
             None => None,
@@ -161,9 +175,10 @@ impl Node {
             .map(|address| format!("http://{address}"));
         engine_config.http_url = url.clone();
         if let Some(url) = &url {
-            self.store.put_setting("web_url", url, SystemClock.now()).await?;
+            self.store.put_setting("web_url", url, clock.now()).await?;
         }
-        let engine = Engine::new(self.store.clone(), self.registry()?, Arc::new(SystemClock), engine_config);
+        let (registry, outbound) = (self.registry(clock.clone())?, Arc::new(self.outbound()?));
+        let engine = Engine::new(self.store.clone(), registry, clock, outbound, engine_config);
         // Set once, here.
         let _ = stats.set(engine.stats());
         let dags_loaded = engine.dags_loaded();
@@ -190,9 +205,9 @@ impl Node {
     }
 
     /// Takes over from an earlier life of this node, which is surely dead: its name is ours alone.
-    async fn succeed(&self) -> Result<()> {
+    async fn succeed(&self, now: DateTime<Utc>) -> Result<()> {
         let processes = kinds::end_orphans(&self.name());
-        let attempts = self.store.succeed_nodes_named(&self.name(), SystemClock.now()).await?;
+        let attempts = self.store.succeed_nodes_named(&self.name(), now).await?;
         if processes + attempts > 0 {
             tracing::info!(
                 "an earlier life of this node left {attempts} attempts and {processes} processes behind: ended"
@@ -201,15 +216,14 @@ impl Node {
         Ok(())
     }
 
-    async fn tell_settings(&self) -> Result<()> {
-        let now = SystemClock.now();
+    async fn tell_settings(&self, now: DateTime<Utc>) -> Result<()> {
         self.store.put_setting("kafka_bootstrap_servers", &self.brokers, now).await?;
         self.store.put_setting("lake_url", self.lake.url(), now).await?;
         self.store.put_setting("warehouse_url", &warehouse_url(&self.config), now).await?;
         Ok(())
     }
 
-    fn registry(&self) -> Result<Registry> {
+    fn registry(&self, clock: Arc<StoreClock>) -> Result<Registry> {
         let owner = self.warehouse.clone();
         Ok(kinds::registry(Arc::new(Env {
             program: std::env::current_exe()?,
@@ -218,10 +232,19 @@ impl Node {
             lake: self.lake.clone(),
             warehouse: Arc::new(move || owner.get()),
             topic_columns: topic_columns(),
-            clock: Arc::new(SystemClock),
+            group_lag: group_lag(&self.brokers),
+            venvs_dir: self.config.data_dir().join("venvs"),
+            clock,
             node: self.name(),
-            http: reqwest::Client::builder().timeout(HTTP_TIMEOUT).build().context("HTTP client")?,
+            http: http_client()?,
         })))
+    }
+
+    /// E-mail only where a mail server is named.
+    fn outbound(&self) -> Result<Client> {
+        let smtp =
+            self.config.optional("smtp_url").map(|url| SmtpSettings::new(url, self.config.text("smtp_from")));
+        Ok(Client::new(http_client()?, smtp.transpose().map_err(anyhow::Error::msg)?))
     }
 
     fn engine_config(&self) -> Result<EngineConfig> {
@@ -242,14 +265,14 @@ impl Node {
         Ok(engine)
     }
 
-    fn web(&self, stats: &EngineStats) -> Result<Web> {
+    fn web(&self, stats: &EngineStats, clock: Arc<StoreClock>) -> Result<Web> {
         let (owner, stats) = (self.warehouse.clone(), stats.clone());
         let access = Arc::new(move || owner.get().ok());
         let figures = Arc::new(move || {
             let snapshot = stats.get().map(|stats| serde_json::to_value(stats.snapshot()));
             snapshot.and_then(Result::ok).unwrap_or_default()
         });
-        Ok(Web::new(self.store.clone(), access, Arc::new(SystemClock), self.web_config()?, figures))
+        Ok(Web::new(self.store.clone(), access, clock, self.web_config()?, figures))
     }
 
     /// Whoever is not logged in may look, but only where nobody else can reach the port.
@@ -265,6 +288,10 @@ impl Node {
         let project_dashboard_dir = dashboard.is_dir().then_some(dashboard);
         Ok(WebConfig { listen, anonymous, title: "Streamify".to_string(), project_dashboard_dir })
     }
+}
+
+fn http_client() -> Result<reqwest::Client> {
+    reqwest::Client::builder().timeout(HTTP_TIMEOUT).build().context("HTTP client")
 }
 
 pub fn host_name() -> String {

@@ -3,9 +3,12 @@
 //! The kind runs in a tokio task of its own, so that a panic is an outcome and a kind that does not stop can be left behind. What is
 //! reported is decided by the first reason to stop it, else by what the kind returned. After a lost lease nothing is reported.
 
-use crate::context;
+use crate::context::{self, Built};
 use crate::live::{Cause, Live};
 use crate::mask;
+use crate::outputs;
+use crate::probes;
+use crate::realm::within;
 use crate::report;
 use crate::slots::{Class, Slot};
 use crate::worker::Core;
@@ -13,6 +16,7 @@ use model::task::Stream;
 use model::{Ending, Outcome, TaskError};
 use serde_json::Value;
 use std::any::Any;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use store::attempts::{Claimed, OUTPUTS_MAX_BYTES};
@@ -67,6 +71,7 @@ async fn tell_end(core: &Arc<Core>, live: &Live, end: End, slot: Slot) -> bool {
         core.ship.log(live.attempt_id, Stream::System, line);
     }
     tokio::select! {
+        biased;
         () = core.ship.flush(live.attempt_id) => {}
         () = live.lost.cancelled() => return false,
     }
@@ -93,14 +98,20 @@ async fn execute(core: &Arc<Core>, live: &Arc<Live>, claimed: &Claimed) -> End {
             format!("this node knows no kind '{}'; is it an older version of the program?", task.uses);
         return End::with(Ending::FailedForGood, message);
     };
-    let context = match context::build(core, live, claimed) {
-        Ok(context) => context,
-        Err(message) => return End::with(Ending::FailedForGood, message),
+    let Built { context, watch } = match context::build(core, live, claimed) {
+        Ok(built) => built,
+        Err(end) => return end,
     };
+    let _watched = watch.map(|watch| {
+        AbortOnDropHandle::new(tokio::spawn(within(probes::watch(core.clone(), live.clone(), watch))))
+    });
     let told_all = CancellationToken::new();
-    let reporter =
-        AbortOnDropHandle::new(tokio::spawn(report::pass_on(core.clone(), live.clone(), told_all.clone())));
-    let mut job = AbortOnDropHandle::new(tokio::spawn(async move { kind.run(context).await }));
+    let reporter = AbortOnDropHandle::new(tokio::spawn(within(report::pass_on(
+        core.clone(),
+        live.clone(),
+        told_all.clone(),
+    ))));
+    let mut job = AbortOnDropHandle::new(tokio::spawn(within(async move { kind.run(context).await })));
     let returned = tokio::select! {
         biased;
         returned = &mut job => Some(returned),
@@ -112,10 +123,22 @@ async fn execute(core: &Arc<Core>, live: &Arc<Live>, claimed: &Claimed) -> End {
     }
     told_all.cancel();
     tokio::select! {
+        biased;
         _ = reporter => {}
         () = live.lost.cancelled() => {}
     }
-    end_of(returned, live)
+    kept_promises(&task.outputs, end_of(returned, live))
+}
+
+/// What is done must have given what it promised.
+fn kept_promises(declared: &BTreeMap<String, String>, end: End) -> End {
+    if end.ending != Ending::Done {
+        return end;
+    }
+    match outputs::check(declared, end.outputs.as_ref()) {
+        Ok(()) => end,
+        Err(broken) => End::with(Ending::FailedForGood, format!("{broken} (declared by its 'outputs:')")),
+    }
 }
 
 fn end_of(returned: Option<Returned>, live: &Live) -> End {
@@ -125,7 +148,8 @@ fn end_of(returned: Option<Returned>, live: &Live) -> End {
     match cause {
         None => natural,
         Some(Cause::TimedOut(limit)) => End::with(Ending::TimedOut, format!("timed out after {limit:?}")),
-        Some(Cause::NotReady(limit)) => End::with(Ending::Failed, format!("not ready within {limit:?}")),
+        Some(Cause::NotReady(limit, answer)) => End::with(Ending::Failed, not_ready(limit, answer)),
+        Some(Cause::NotAlive(why)) => End::with(Ending::Failed, format!("not alive: {why}")),
         Some(Cause::Asked(reason)) => match natural.ending {
             Ending::Cancelled => End { message: Some(reason), ..natural },
             _ => natural,
@@ -169,13 +193,19 @@ fn abandoned(cause: Option<Cause>, grace: Duration) -> End {
         Some(Cause::TimedOut(limit)) => {
             End::with(Ending::TimedOut, format!("timed out after {limit:?} {tail}"))
         }
-        Some(Cause::NotReady(limit)) => {
-            End::with(Ending::Failed, format!("not ready within {limit:?} {tail}"))
+        Some(Cause::NotReady(limit, answer)) => {
+            End::with(Ending::Failed, format!("{} {tail}", not_ready(limit, answer)))
         }
+        Some(Cause::NotAlive(why)) => End::with(Ending::Failed, format!("not alive: {why} {tail}")),
         Some(Cause::Asked(reason)) => End::with(Ending::Cancelled, format!("{reason}, {tail}")),
         Some(Cause::Lost(why)) => End::with(Ending::Lost, why),
         Some(Cause::NodeStops) | None => End::with(Ending::Lost, format!("its node was stopped {tail}")),
     }
+}
+
+fn not_ready(limit: Duration, answer: Option<String>) -> String {
+    let answer = answer.map(|answer| format!(" (the last answer: {answer})")).unwrap_or_default();
+    format!("not ready within {limit:?}{answer}")
 }
 
 fn panic_text(panic: &(dyn Any + Send)) -> &str {

@@ -36,6 +36,11 @@ pub(crate) struct Bells {
     /// Deadlines of live attempts.
     pub sweep: Bell,
     pub reaper: Bell,
+    /// Runs that no clock brings.
+    pub triggers: Bell,
+    /// Of runs and tasks, told to people.
+    pub deadlines: Bell,
+    pub notifier: Bell,
     pub dagbag: Bell,
     pub routes: Bell,
     pub logship: Bell,
@@ -45,12 +50,18 @@ impl Bells {
     fn hear(&self, ring: &Ring) {
         match ring {
             Ring::Work => self.worker.ring(),
-            Ring::Runs => self.driver.ring(),
+            Ring::Runs => {
+                self.driver.ring();
+                self.triggers.ring();
+            }
             Ring::Dags => {
                 self.planner.ring();
                 // A dag that is no longer paused may have runs waiting.
                 self.driver.ring();
+                self.triggers.ring();
             }
+            Ring::Assets => self.triggers.ring(),
+            Ring::Notify => self.notifier.ring(),
             Ring::Log(_) => {}
             Ring::Stop => self.lease.ring(),
             Ring::Reconnected => self.ring_all(),
@@ -58,8 +69,12 @@ impl Bells {
     }
 
     pub fn ring_all(&self) {
-        let Bells { planner, driver, worker, lease, sweep, reaper, dagbag, routes, logship } = self;
+        let Bells { planner, driver, worker, lease, sweep, reaper, dagbag, routes, logship, .. } = self;
+        let Bells { triggers, deadlines, notifier, .. } = self;
         for bell in [planner, driver, worker, lease, sweep, reaper, dagbag, routes, logship] {
+            bell.ring();
+        }
+        for bell in [triggers, deadlines, notifier] {
             bell.ring();
         }
     }
@@ -94,6 +109,7 @@ impl Round for Listening {
             }
         };
         tokio::select! {
+            biased;
             () = self.cancel.cancelled() => Ok(Again::Later),
             ring = listener.next() => {
                 self.bells.hear(&ring);
@@ -142,6 +158,10 @@ mod tests {
         bells.lease.rung().await;
         bells.hear(&Ring::Work);
         bells.worker.rung().await;
+        bells.hear(&Ring::Assets);
+        bells.triggers.rung().await;
+        bells.hear(&Ring::Notify);
+        bells.notifier.rung().await;
         bells.hear(&Ring::Log(7));
         assert!(tokio::time::timeout(Duration::ZERO, bells.driver.rung()).await.is_err());
         bells.hear(&Ring::Reconnected);

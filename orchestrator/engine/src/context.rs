@@ -1,27 +1,52 @@
 //! What an attempt gets: `with:` and `env:` with their templates rendered, and the rest of its [`TaskContext`].
 
+use crate::attempt::End;
 use crate::live::Live;
 use crate::platform::StorePlatform;
+use crate::probes::Watch;
 use crate::sink::AttemptSink;
 use crate::worker::Core;
-use model::TaskContext;
 use model::template::{
-    DagFacts, RunFacts, TaskFacts, TemplateContext, has_template, is_template, render, render_env,
+    DagFacts, RunFacts, TaskFacts, TemplateContext, condition, has_template, is_template, render, render_env,
 };
+use model::{Ending, TaskContext};
 use serde_json::{Map, Value};
+use std::cell::LazyCell;
 use std::sync::Arc;
 use store::attempts::Claimed;
 
-/// The error says which template is wrong and why; trying again would not help.
-pub(crate) fn build(core: &Core, live: &Arc<Live>, claimed: &Claimed) -> Result<TaskContext, String> {
+/// All that an attempt needs to run.
+pub(crate) struct Built {
+    pub context: TaskContext,
+    /// For a service whose dag says how to ask it.
+    pub watch: Option<Arc<Watch>>,
+}
+
+/// The error is the attempt's end: its condition is not met, or a template is wrong, and trying again would not help.
+pub(crate) fn build(core: &Core, live: &Arc<Live>, claimed: &Claimed) -> Result<Built, End> {
     let task = &claimed.dag.tasks[claimed.task];
-    let (mut with, mut env) = (task.with.clone(), task.env.clone());
-    if has_template(&with) || env.values().any(|text| is_template(text)) {
-        let names = names(core, claimed);
-        with = render(&with, &names).map_err(|error| format!("with: {error}"))?;
-        env = render_env(&env, &names).map_err(|error| format!("env: {error}"))?;
+    let names = LazyCell::new(|| names(core, claimed));
+    let for_good = |message| End::with(Ending::FailedForGood, message);
+    if let Some(expression) = &task.condition {
+        match condition(expression, &names) {
+            Ok(true) => {}
+            Ok(false) => return Err(End::with(Ending::Skipped, format!("if: {expression} is false"))),
+            Err(message) => return Err(for_good(format!("if: {message}"))),
+        }
     }
-    Ok(TaskContext {
+    let (mut with, mut env) = (task.with.clone(), task.env.clone());
+    if has_template(&with) {
+        with = render(&with, &names).map_err(|error| for_good(format!("with: {error}")))?;
+    }
+    if env.values().any(|text| is_template(text)) {
+        env = render_env(&env, &names).map_err(|error| for_good(format!("env: {error}")))?;
+    }
+    let service = task.service.as_ref();
+    let watched = service.filter(|service| service.ready.is_some() || service.live.is_some());
+    let watch = watched.map(|service| Watch::of(service, &names)).transpose().map_err(for_good)?;
+    let watch = watch.map(Arc::new);
+    let sink = AttemptSink { ship: core.ship.clone(), live: live.clone(), watch: watch.clone() };
+    let context = TaskContext {
         dag_id: claimed.dag_id.clone(),
         run_id: claimed.run_id.clone(),
         run: claimed.run,
@@ -36,9 +61,11 @@ pub(crate) fn build(core: &Core, live: &Arc<Live>, claimed: &Claimed) -> Result<
         first_started_at: claimed.first_started_at,
         cancel: live.cancel.clone(),
         grace: live.grace,
-        sink: Arc::new(AttemptSink { ship: core.ship.clone(), live: live.clone() }),
+        stop_signal: service.and_then(|service| service.stop_signal.clone()),
+        sink: Arc::new(sink),
         platform: Arc::new(StorePlatform::new(core.store.clone(), core.clock.clone())),
-    })
+    };
+    Ok(Built { context, watch })
 }
 
 fn names(core: &Core, claimed: &Claimed) -> TemplateContext {
@@ -66,9 +93,10 @@ fn names(core: &Core, claimed: &Claimed) -> TemplateContext {
             Value::Object(outputs) => outputs.clone().into_iter().collect(),
             _ => Default::default(),
         },
+        extra: Map::new(),
     }
 }
 
-fn map_of(values: &std::collections::BTreeMap<String, Value>) -> Map<String, Value> {
+pub(crate) fn map_of(values: &std::collections::BTreeMap<String, Value>) -> Map<String, Value> {
     values.iter().map(|(name, value)| (name.clone(), value.clone())).collect()
 }

@@ -35,8 +35,8 @@ pub(crate) struct DagBag {
     duty: Duty,
     /// What was last seen and stored, by path within the folder; empty: nothing is known, all is read.
     known: BTreeMap<String, Known>,
-    /// Files that the store may still count as present are compared at the first look.
-    compared: bool,
+    /// The dags that the store counts as present, by their file; `None` before the first look.
+    held: Option<BTreeMap<String, BTreeSet<String>>>,
 }
 
 /// One file as it was read last.
@@ -48,7 +48,6 @@ struct Known {
     bytes_hash: u64,
     /// Of what lies below the dag's folder; only looked at where the dag was made from it, or is broken.
     content: Option<u64>,
-    dag_id: Option<String>,
     /// Another file holds its dag id; looked at again when any file changes.
     refused: bool,
 }
@@ -61,7 +60,7 @@ pub fn dag_files(root: &Path) -> std::io::Result<Vec<PathBuf>> {
 impl DagBag {
     pub fn new(core: Arc<Core>) -> Self {
         let duty = Duty::new(DUTY, core.store.clone(), core.node.clone(), core.config.lease_ttl);
-        DagBag { core, duty, known: BTreeMap::new(), compared: false }
+        DagBag { core, duty, known: BTreeMap::new(), held: None }
     }
 
     async fn scan(&self) -> Result<Scan> {
@@ -87,7 +86,7 @@ impl DagBag {
     async fn forget_removed(&mut self, scan: &Scan, now: DateTime<Utc>) -> Result<bool> {
         let removed: Vec<String> =
             self.known.keys().filter(|file| !scan.files.contains_key(*file)).cloned().collect();
-        if removed.is_empty() && self.compared {
+        if removed.is_empty() && self.held.is_some() {
             return Ok(false);
         }
         let present: Vec<String> = scan.files.keys().cloned().collect();
@@ -95,7 +94,11 @@ impl DagBag {
         if !absent.is_empty() {
             info!(dags = ?absent, "their files are gone; they are not scheduled any more");
         }
-        self.compared = true;
+        let mut held = BTreeMap::<String, BTreeSet<String>>::new();
+        for (file, dag_id) in self.core.store.dags_by_file().await? {
+            held.entry(file).or_default().insert(dag_id);
+        }
+        self.held = Some(held);
         for file in removed {
             self.known.remove(&file);
         }
@@ -127,34 +130,30 @@ impl DagBag {
                 return Ok(changes);
             }
             for stored in storing.join_all().await {
-                let Stored { file, mut known, is_new } = stored?;
+                let Stored { file, known, dag_id, is_new } = stored?;
                 changes += usize::from(is_new);
-                if known.dag_id.is_none() {
-                    // A broken edit: the last good version stays, and with it the dag's id.
-                    known.dag_id = self.known.get(&file).and_then(|before| before.dag_id.clone());
+                // After a broken edit the last good version stays, and with it the dag's id.
+                if let Some((held, dag_id)) = self.held.as_mut().zip(dag_id) {
+                    held.insert(file.clone(), [dag_id].into());
                 }
                 self.known.insert(file, known);
             }
         }
     }
 
-    /// A file whose dag has a new id lets go of the old one first.
+    /// A file whose dag has a new id lets go of the old one first, also if it was given while nobody looked.
     async fn release_renamed(&self, readings: &[Reading], now: DateTime<Utc>) -> Result<()> {
-        let renamed: BTreeSet<&str> = readings
-            .iter()
-            .filter(|reading| {
-                let before = self.known.get(&reading.file).and_then(|known| known.dag_id.as_ref());
-                let after = reading.dag().map(|dag| &dag.id);
-                before.zip(after).is_some_and(|(before, after)| before != after)
-            })
-            .map(|reading| reading.file.as_str())
-            .collect();
-        if renamed.is_empty() {
-            return Ok(());
+        let Some(held) = &self.held else { return Ok(()) };
+        let mut released = Vec::new();
+        for reading in readings {
+            if let Some((before, after)) = held.get(&reading.file).zip(reading.dag()) {
+                released.extend(before.iter().filter(|id| **id != after.id).cloned());
+            }
         }
-        let keep: Vec<String> =
-            self.known.keys().filter(|file| !renamed.contains(file.as_str())).cloned().collect();
-        self.core.store.forget_files(&keep, now).await?;
+        if !released.is_empty() {
+            info!(dags = ?released, "their files define other dags now; they are not scheduled any more");
+            self.core.store.release_dags(&released, now).await?;
+        }
         Ok(())
     }
 }
@@ -167,7 +166,7 @@ impl Round for DagBag {
         let now = self.core.clock.now();
         if self.duty.hold(now).await?.is_none() {
             self.known.clear();
-            self.compared = false;
+            self.held = None;
             self.core.dags_loaded.cancel();
             return Ok(Again::At(self.duty.again_at(now)));
         }
@@ -196,28 +195,27 @@ impl Round for DagBag {
 struct Stored {
     file: String,
     known: Known,
+    /// The dag that the file holds now.
+    dag_id: Option<String>,
     is_new: bool,
 }
 
 async fn store_reading(core: Arc<Core>, reading: Reading, now: DateTime<Utc>) -> Result<Stored> {
     let Reading { file, known, outcome } = reading;
-    let Some(outcome) = outcome else { return Ok(Stored { file, known, is_new: false }) };
+    let Some(outcome) = outcome else { return Ok(Stored { file, known, dag_id: None, is_new: false }) };
     let problems = match outcome {
         Ok((dag, source)) => match register(&core, &file, &dag, &source, now).await? {
-            Ok(is_new) => {
-                let known = Known { dag_id: Some(dag.id), ..known };
-                return Ok(Stored { file, known, is_new });
-            }
+            Ok(is_new) => return Ok(Stored { file, known, dag_id: Some(dag.id), is_new }),
             Err(problem) => {
                 let known = Known { refused: true, ..known };
                 put_problems(&core, &file, &[problem], now).await?;
-                return Ok(Stored { file, known, is_new: false });
+                return Ok(Stored { file, known, dag_id: None, is_new: false });
             }
         },
         Err(problems) => problems,
     };
     put_problems(&core, &file, &problems, now).await?;
-    Ok(Stored { file, known, is_new: false })
+    Ok(Stored { file, known, dag_id: None, is_new: false })
 }
 
 async fn put_problems(core: &Core, file: &str, problems: &[Problem], now: DateTime<Utc>) -> Result<()> {

@@ -124,7 +124,10 @@ impl Round for Lease {
     const NAME: &'static str = "lease";
 
     async fn tick(&mut self) -> Result<Again> {
-        let now = self.core.clock.now();
+        let core = &self.core;
+        // Before anything is told to the store: all nodes go by its time.
+        core.clock.measure(core.config.lease_ttl / 3).await?;
+        let now = core.clock.now();
         if self.core.node.is_registered() {
             self.beat(now).await?;
         } else {

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! dags folder -> dagbag -> versions      planner: schedule -> ledger rows and runs
+//! triggers: continuous dags, assets -> runs      deadlines, notifier: people are told
 //! driver: queued runs start, due runs advance      worker: claim -> attempt -> finish -> claimed successors
 //! lease: heartbeats out, stop orders in      sweep: deadlines and the fence      reaper: dead nodes given up
 //! ```
@@ -16,6 +17,7 @@ mod bell;
 mod config;
 mod context;
 mod dagbag;
+mod deadlines;
 mod driver;
 mod duty;
 mod error;
@@ -25,8 +27,12 @@ mod live;
 mod logship;
 mod mask;
 mod node;
+mod notifier;
+mod outputs;
 mod planner;
 mod platform;
+mod probes;
+mod realm;
 mod reaper;
 mod report;
 mod rounds;
@@ -35,11 +41,15 @@ mod rows;
 mod sink;
 mod slots;
 mod stats;
+mod store_clock;
 mod supervisor;
 mod suspects;
 mod sweep;
+mod triggers;
 mod worker;
 
+#[cfg(test)]
+mod sim;
 #[cfg(test)]
 mod tests;
 
@@ -47,4 +57,5 @@ pub use config::{EngineConfig, Routes};
 pub use dagbag::dag_files;
 pub use error::{Error, Result};
 pub use stats::{LoopFigures, Stats, StatsSnapshot};
+pub use store_clock::{Reference, StoreClock};
 pub use supervisor::{Engine, Report};

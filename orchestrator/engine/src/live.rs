@@ -20,7 +20,10 @@ pub(crate) enum Cause {
     /// By a person, or because the run or the need for the service ended.
     Asked(String),
     TimedOut(Duration),
-    NotReady(Duration),
+    /// A service, with the last answer to the question whether it is.
+    NotReady(Duration, Option<String>),
+    /// A service, with the answers that it gave.
+    NotAlive(String),
     NodeStops,
     Lost(String),
 }
@@ -35,6 +38,8 @@ pub(crate) struct Live {
     pub cancel: CancellationToken,
     pub killed: CancellationToken,
     pub lost: CancellationToken,
+    /// A service that what needs it may use; cancelled means that it is.
+    pub became_ready: CancellationToken,
     /// Rung when there is something to pass on.
     pub told: Notify,
     state: Mutex<State>,
@@ -45,6 +50,8 @@ struct State {
     cause: Option<Cause>,
     timeout: Option<(DateTime<Utc>, Duration)>,
     ready_timeout: Option<(DateTime<Utc>, Duration)>,
+    /// Why it is not ready.
+    last_answer: Option<String>,
     kill_at: Option<DateTime<Utc>>,
     told: Told,
 }
@@ -77,6 +84,7 @@ impl Live {
             cancel: CancellationToken::new(),
             killed,
             lost: CancellationToken::new(),
+            became_ready: CancellationToken::new(),
             told: Notify::new(),
             state: Mutex::new(State {
                 timeout: timeout.map(|length| (claimed.first_started_at + delta(length), length)),
@@ -116,14 +124,14 @@ impl Live {
 
     /// Applies the deadlines that have come. Returns the next one.
     pub fn sweep(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
-        let (timeout, ready_timeout) = {
+        let (timeout, ready_timeout, last_answer) = {
             let state = self.state();
-            (state.timeout, state.ready_timeout)
+            (state.timeout, state.ready_timeout, state.last_answer.clone())
         };
         if let Some((_, length)) = timeout.filter(|(at, _)| *at <= now) {
             self.stop(Cause::TimedOut(length), now);
         } else if let Some((_, length)) = ready_timeout.filter(|(at, _)| *at <= now) {
-            self.stop(Cause::NotReady(length), now);
+            self.stop(Cause::NotReady(length, last_answer), now);
         }
         let state = self.state();
         match state.kill_at {
@@ -141,7 +149,17 @@ impl Live {
         if state.ready_timeout.take().is_some() {
             state.told.ready = true;
             self.told.notify_one();
+            self.became_ready.cancel();
         }
+    }
+
+    pub fn is_ready(&self) -> bool {
+        self.became_ready.is_cancelled()
+    }
+
+    /// The last answer to the question whether it is ready.
+    pub fn not_ready_yet(&self, why: String) {
+        self.state().last_answer = Some(why);
     }
 
     pub fn tell_status(&self, status: Value) {

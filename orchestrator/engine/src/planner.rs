@@ -5,6 +5,7 @@
 use crate::Result;
 use crate::duty::Duty;
 use crate::error::Error;
+use crate::realm::aside;
 use crate::rounds::{Again, Round};
 use crate::worker::Core;
 use async_trait::async_trait;
@@ -76,9 +77,7 @@ impl Round for Planner {
             return Ok(Again::At(self.duty.again_at(now)));
         }
         let dags = self.core.store.scheduled_dags().await?;
-        let plan = tokio::task::spawn_blocking(move || plan_all(&dags, now))
-            .await
-            .map_err(|_| Error::Interrupted("planning"))?;
+        let plan = aside(move || plan_all(&dags, now)).await.ok_or(Error::Interrupted("planning"))?;
         if self.record(plan.due, now).await? > 0 {
             self.core.bells.driver.ring();
             // One call plans a limited number of ticks of each dag.

@@ -54,15 +54,15 @@ impl Platform for StorePlatform {
 
     async fn run_for(
         &self,
-        _dag_id: &str,
-        _window: Option<Window>,
-        _logical_date: Option<DateTime<Utc>>,
+        dag_id: &str,
+        window: Option<Window>,
+        logical_date: Option<DateTime<Utc>>,
     ) -> Result<Option<(String, RunState)>, PlatformError> {
-        Err(PlatformError::Refused("runs are found by their id only".to_owned()))
+        self.store.run_for(dag_id, window, logical_date).await.map_err(failed)
     }
 
-    async fn approval(&self, _asker: &Asker, _prompt: &str) -> Result<Approval, PlatformError> {
-        Err(PlatformError::Refused("nobody can be asked yet".to_owned()))
+    async fn approval(&self, asker: &Asker, prompt: &str) -> Result<Approval, PlatformError> {
+        self.store.ask_approval(asker, prompt, self.clock.now()).await.map_err(failed)
     }
 }
 

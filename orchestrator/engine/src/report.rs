@@ -62,6 +62,7 @@ pub(crate) async fn finish(core: &Arc<Core>, live: &Live, mut end: End, mut slot
             end = End::with(Ending::FailedForGood, format!("its result could not be stored: {error}"));
         }
         tokio::select! {
+            biased;
             () = live.lost.cancelled() => return false,
             () = tokio::time::sleep(backoff(failures)) => {}
         }
@@ -87,6 +88,7 @@ pub(crate) async fn pass_on(core: Arc<Core>, live: Arc<Live>, told_all: Cancella
         let waits = held_back.is_some();
         live.put_back(held_back);
         tokio::select! {
+            biased;
             () = told_all.cancelled() => {}
             () = live.told.notified() => {}
             () = tokio::time::sleep_until(next_status), if waits => {}
@@ -134,6 +136,7 @@ where
 {
     for failures in 1..=REFUSALS_MAX {
         let error = tokio::select! {
+            biased;
             () = live.lost.cancelled() => return None,
             result = call() => match result {
                 Ok(value) => return Some(value),
@@ -143,6 +146,7 @@ where
         };
         warn!(attempt = live.label, what, failures, %error, "could not be reported yet");
         tokio::select! {
+            biased;
             () = live.lost.cancelled() => return None,
             () = tokio::time::sleep(backoff(failures)) => {}
         }

@@ -4,6 +4,7 @@
 
 use crate::Result;
 use crate::bell::Bell;
+use crate::realm::within;
 use crate::stats::Stats;
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
@@ -78,6 +79,7 @@ async fn turn<R: Round>(mut round: R, bell: Bell, frame: Frame) {
                 warn!(loop_name = R::NAME, failures, %error, "a round failed and will be repeated");
                 // Rings do not shorten this pause: what failed would only fail more often.
                 tokio::select! {
+                    biased;
                     () = frame.cancel.cancelled() => return,
                     () = tokio::time::sleep(backoff(failures)) => continue,
                 }
@@ -88,6 +90,7 @@ async fn turn<R: Round>(mut round: R, bell: Bell, frame: Frame) {
             continue;
         }
         tokio::select! {
+            biased;
             () = frame.cancel.cancelled() => return,
             () = bell.rung() => {}
             () = tokio::time::sleep(pause) => {}
@@ -103,20 +106,22 @@ pub(crate) fn supervise<R: Round>(
     make: impl Fn() -> R + Send + 'static,
 ) {
     let (bell, frame) = (bell.clone(), frame.clone());
-    tracker.spawn(async move {
+    tracker.spawn(within(async move {
         let mut panics = 0;
         loop {
-            let turning = AbortOnDropHandle::new(tokio::spawn(turn(make(), bell.clone(), frame.clone())));
+            let turning =
+                AbortOnDropHandle::new(tokio::spawn(within(turn(make(), bell.clone(), frame.clone()))));
             let Err(end) = turning.await else { return };
             panics += 1;
             frame.stats.restarted(R::NAME);
             error!(loop_name = R::NAME, panics, error = %end, "a loop broke and is started again");
             tokio::select! {
+                biased;
                 () = frame.cancel.cancelled() => return,
                 () = tokio::time::sleep(backoff(panics)) => {}
             }
         }
-    });
+    }));
 }
 
 #[cfg(test)]

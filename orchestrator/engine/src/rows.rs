@@ -4,7 +4,8 @@
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
-use model::{CheckResult, Dag, Problem};
+use model::platform::{Approval, Asker};
+use model::{CheckResult, Dag, Problem, RunState, Window};
 use serde_json::Value;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,6 +13,7 @@ use store::attempts::{Claim, Claimed, End, Finished};
 use store::dags::{Registered, ScheduledDag};
 use store::logs::LogLine;
 use store::nodes::{Heartbeat, NewNode};
+use store::notifications::Outgoing;
 use store::notify::{Listener, Ring};
 use store::runs::{Advanced, NewRun, Run};
 use store::ticks::TickDecision;
@@ -65,6 +67,8 @@ rows! {
     // Dags and ticks.
     async fn register_dag(&self, file: &str, dag: &Dag, source: &str, now: DateTime<Utc>) -> Registered;
     async fn forget_files(&self, files: &[String], now: DateTime<Utc>) -> Vec<String>;
+    async fn dags_by_file(&self) -> Vec<(String, String)>;
+    async fn release_dags(&self, dag_ids: &[String], now: DateTime<Utc>) -> ();
     async fn put_problems(&self, file: &str, problems: &[Problem], now: DateTime<Utc>) -> ();
     async fn current_dag(&self, dag_id: &str) -> Option<(i64, Arc<Dag>)>;
     async fn scheduled_dags(&self) -> Vec<ScheduledDag>;
@@ -81,6 +85,32 @@ rows! {
     async fn advance(&self, run: i64, now: DateTime<Utc>, claim: Option<&Claim>) -> Advanced;
     async fn due_runs(&self, now: DateTime<Utc>, limit: usize) -> (Vec<i64>, Option<DateTime<Utc>>);
     async fn next_run_after(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>>;
+    async fn run_for(
+        &self,
+        dag_id: &str,
+        window: Option<Window>,
+        logical_date: Option<DateTime<Utc>>,
+    ) -> Option<(String, RunState)>;
+    async fn continuous_due(&self, now: DateTime<Utc>) -> (usize, Option<DateTime<Utc>>);
+    async fn assets_due(&self, now: DateTime<Utc>) -> usize;
+    async fn complete_backfills(&self, now: DateTime<Utc>) -> usize;
+    // What people are asked and told.
+    async fn ask_approval(&self, asker: &Asker, prompt: &str, now: DateTime<Utc>) -> Approval;
+    async fn miss_deadlines(&self, now: DateTime<Utc>, limit: usize) -> (usize, Option<DateTime<Utc>>);
+    async fn claim_notifications(
+        &self,
+        now: DateTime<Utc>,
+        limit: usize,
+        again_at: DateTime<Utc>,
+    ) -> Vec<Outgoing>;
+    async fn notification_sent(&self, id: i64, now: DateTime<Utc>) -> ();
+    async fn notification_failed(
+        &self,
+        id: i64,
+        error: &str,
+        now: DateTime<Utc>,
+    ) -> Option<DateTime<Utc>>;
+    async fn next_notification(&self) -> Option<DateTime<Utc>>;
     // Attempts.
     async fn claim(&self, claim: &Claim, now: DateTime<Utc>) -> Vec<Claimed>;
     async fn finish_batch(&self, ends: Vec<End>, now: DateTime<Utc>, claim: Option<&Claim>) -> Finished;

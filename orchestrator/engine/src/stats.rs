@@ -18,6 +18,11 @@ pub struct Stats {
     pub(crate) reports_repeated: AtomicU64,
     /// Attempts that this node held and did not run (a claim's answer or an end got lost); they were given back.
     pub(crate) orphans_returned: AtomicU64,
+    /// Answers of services that did not say that they live.
+    pub(crate) bad_answers: AtomicU64,
+    pub(crate) notices_sent: AtomicU64,
+    /// Tries to send a notice that failed.
+    pub(crate) notices_failed: AtomicU64,
     pub(crate) lines_shipped: AtomicU64,
     pub(crate) lines_dropped: AtomicU64,
 }
@@ -43,6 +48,9 @@ pub struct StatsSnapshot {
     pub stale_results: u64,
     pub reports_repeated: u64,
     pub orphans_returned: u64,
+    pub bad_answers: u64,
+    pub notices_sent: u64,
+    pub notices_failed: u64,
     pub lines_shipped: u64,
     pub lines_dropped: u64,
 }
@@ -56,6 +64,9 @@ impl Stats {
             stale_results: self.stale_results.load(Relaxed),
             reports_repeated: self.reports_repeated.load(Relaxed),
             orphans_returned: self.orphans_returned.load(Relaxed),
+            bad_answers: self.bad_answers.load(Relaxed),
+            notices_sent: self.notices_sent.load(Relaxed),
+            notices_failed: self.notices_failed.load(Relaxed),
             lines_shipped: self.lines_shipped.load(Relaxed),
             lines_dropped: self.lines_dropped.load(Relaxed),
         }

@@ -1,7 +1,7 @@
 //! The order in which a node starts and stops.
 //!
 //! ```text
-//! start: register, heartbeats, sweep, log shipping -> bells -> dagbag, planner, driver, reaper | worker
+//! start: register, heartbeats, sweep, log shipping -> bells -> dagbag, planner, driver, reaper, triggers, deadlines, notifier | worker
 //! stop:  no new work -> services stop, tasks finish -> logs flushed -> duties and the node given back -> heartbeats end
 //! ```
 
@@ -9,19 +9,24 @@ use crate::Result;
 use crate::bell::{Bells, Listening, Timer};
 use crate::config::EngineConfig;
 use crate::dagbag::{self, DagBag};
+use crate::deadlines::Deadlines;
 use crate::driver::Driver;
 use crate::lease::Lease;
 use crate::logship::{LogShip, Shipping};
 use crate::mask::Mask;
 use crate::node::Node;
+use crate::notifier::Notifier;
 use crate::planner::{self, Planner};
 use crate::reaper::{self, Reaper};
 use crate::rounds::{Frame, supervise};
 use crate::routes::{RouteKeeper, duty_of};
 use crate::stats::{Stats, StatsSnapshot};
+use crate::store_clock::StoreClock;
 use crate::sweep::Sweep;
+use crate::triggers::Triggers;
 use crate::worker::{Core, Worker};
-use model::{Clock, Registry};
+use model::Registry;
+use model::platform::Outbound;
 use std::sync::Arc;
 use std::time::Duration;
 use store::Store;
@@ -46,12 +51,20 @@ pub struct Report {
 }
 
 impl Engine {
-    pub fn new(store: Store, registry: Registry, clock: Arc<dyn Clock>, config: EngineConfig) -> Self {
+    /// `clock` is that of the whole node, so that what its pages write fits to what its loops read.
+    pub fn new(
+        store: Store,
+        registry: Registry,
+        clock: Arc<StoreClock>,
+        outbound: Arc<dyn Outbound>,
+        config: EngineConfig,
+    ) -> Self {
         let (bells, stats) = (Bells::default(), Arc::new(Stats::default()));
         let mask = Mask::of(&config.secrets);
         let ship = LogShip::new(clock.clone(), stats.clone(), mask, bells.logship.clone());
         let node = Arc::new(Node::new(config.fence_after()));
-        let core = Core::new(Arc::new(store), registry, clock, Arc::new(config), node, stats, bells, ship);
+        let (store, config) = (Arc::new(store), Arc::new(config));
+        let core = Core::new(store, registry, clock, outbound, config, node, stats, bells, ship);
         Engine { core: Arc::new(core) }
     }
 
@@ -67,33 +80,52 @@ impl Engine {
 
     /// Works until `cancel`, then leaves in good order.
     pub async fn run(self, cancel: CancellationToken) -> Result<Report> {
-        let core = self.core;
-        let frame = |cancel: &CancellationToken| Frame {
-            clock: core.clock.clone(),
-            stats: core.stats.clone(),
-            cancel: cancel.clone(),
-        };
-        // Dropping this future must end what it started, too.
-        let (intake, upkeep) = (CancellationToken::new(), CancellationToken::new());
-        let _ends = (intake.clone().drop_guard(), upkeep.clone().drop_guard());
-        let (taking_in, keeping_up) = (TaskTracker::new(), TaskTracker::new());
-        let timer = Timer::start(core.bells.clone()).await?;
-        start_upkeep(&core, &keeping_up, &frame(&upkeep));
-        start_intake(&core, &taking_in, &frame(&intake));
-        cancel.cancelled().await;
-
-        info!("stopping: nothing new is taken");
-        intake.cancel();
-        core.slots.close();
-        within_step("the loops", ended(&taking_in)).await;
-        let abandoned = core.drain().await;
-        within_step("the rest of the logs", core.ship.flush_all()).await;
-        give_back(&core).await;
-        upkeep.cancel();
-        within_step("heartbeats and log shipping", ended(&keeping_up)).await;
+        let timer = Timer::start(self.core.bells.clone()).await?;
+        let report = serve(self.core, Reads::Files, cancel).await;
         timer.stop().await?;
-        Ok(Report { abandoned, stats: core.stats.snapshot() })
+        Ok(report)
     }
+}
+
+/// Where dags come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reads {
+    Files,
+    /// They are in the store already.
+    #[cfg(test)]
+    Nothing,
+}
+
+/// All loops of a node but the timer, until `cancel`.
+pub(crate) async fn serve(core: Arc<Core>, reads: Reads, cancel: CancellationToken) -> Report {
+    let frame = |cancel: &CancellationToken| Frame {
+        clock: core.clock.clone(),
+        stats: core.stats.clone(),
+        cancel: cancel.clone(),
+    };
+    // Dropping this future must end what it started, too.
+    let (intake, upkeep) = (CancellationToken::new(), CancellationToken::new());
+    let _ends = (intake.clone().drop_guard(), upkeep.clone().drop_guard());
+    let (taking_in, keeping_up) = (TaskTracker::new(), TaskTracker::new());
+    start_upkeep(&core, &keeping_up, &frame(&upkeep));
+    if core.config.scheduler && reads == Reads::Files {
+        let core = core.clone();
+        let bell = core.bells.dagbag.clone();
+        supervise(&taking_in, &bell, &frame(&intake), move || DagBag::new(core.clone()));
+    }
+    start_intake(&core, &taking_in, &frame(&intake));
+    cancel.cancelled().await;
+
+    info!("stopping: nothing new is taken");
+    intake.cancel();
+    core.slots.close();
+    within_step("the loops", ended(&taking_in)).await;
+    let abandoned = core.drain().await;
+    within_step("the rest of the logs", core.ship.flush_all()).await;
+    give_back(&core).await;
+    upkeep.cancel();
+    within_step("heartbeats and log shipping", ended(&keeping_up)).await;
+    Report { abandoned, stats: core.stats.snapshot() }
 }
 
 /// What goes on until the very end.
@@ -128,10 +160,6 @@ fn start_intake(core: &Arc<Core>, tracker: &TaskTracker, frame: &Frame) {
         move || Listening::new(core.store.clone(), core.bells.clone(), cancel.clone())
     });
     if core.config.scheduler {
-        supervise(tracker, &bells.dagbag, frame, {
-            let core = of(core);
-            move || DagBag::new(core.clone())
-        });
         supervise(tracker, &bells.planner, frame, {
             let core = of(core);
             move || Planner::new(core.clone())
@@ -143,6 +171,18 @@ fn start_intake(core: &Arc<Core>, tracker: &TaskTracker, frame: &Frame) {
         supervise(tracker, &bells.reaper, frame, {
             let core = of(core);
             move || Reaper::new(core.clone())
+        });
+        supervise(tracker, &bells.triggers, frame, {
+            let core = of(core);
+            move || Triggers::new(core.clone())
+        });
+        supervise(tracker, &bells.deadlines, frame, {
+            let core = of(core);
+            move || Deadlines(core.clone())
+        });
+        supervise(tracker, &bells.notifier, frame, {
+            let core = of(core);
+            move || Notifier::new(core.clone())
         });
     }
     if core.config.worker {

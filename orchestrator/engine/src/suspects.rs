@@ -4,14 +4,14 @@
 //! does not know may come with the answer of a call that is still open. So an attempt is an orphan only if a *later* heartbeat
 //! holds it too, one that began when no call was open any more that could have brought it, and when it still was not known.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 
 /// Attempt and lease: one pair is held once, and never again after its end.
 pub(crate) type Held = (i64, i64);
 
 /// With the number of the first call that cannot have claimed it.
 #[derive(Default)]
-pub(crate) struct Suspects(HashMap<Held, u64>);
+pub(crate) struct Suspects(BTreeMap<Held, u64>);
 
 /// What the node knew when a heartbeat began.
 pub(crate) struct Before {

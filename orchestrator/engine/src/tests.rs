@@ -1,13 +1,19 @@
 //! Rules of the loops on a real Postgres, under a fixed clock, by hand-driven ticks.
 
 mod fake;
-mod world;
+pub(crate) mod outbound;
+pub(crate) mod world;
 
+mod conditions;
 mod dags;
 mod leases;
 mod nodes;
 mod orphans;
+mod platform;
+mod probes;
 mod runs;
 mod schedules;
 mod services;
+mod skew;
+mod triggers;
 mod wire;

@@ -11,14 +11,17 @@ use crate::finisher::Finisher;
 use crate::live::{Cause, Live};
 use crate::logship::LogShip;
 use crate::node::Node;
+use crate::realm::within;
 use crate::rounds::{Again, Round};
 use crate::rows::Rows;
 use crate::slots::{Class, Reservation, Slots};
 use crate::stats::Stats;
+use crate::store_clock::StoreClock;
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
-use model::{Clock, Registry};
-use std::collections::HashMap;
+use model::Registry;
+use model::platform::Outbound;
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -36,7 +39,8 @@ const CALLS_MAX: usize = 16;
 pub(crate) struct Core {
     pub store: Arc<dyn Rows>,
     pub registry: Registry,
-    pub clock: Arc<dyn Clock>,
+    pub clock: Arc<StoreClock>,
+    pub outbound: Arc<dyn Outbound>,
     pub config: Arc<EngineConfig>,
     pub node: Arc<Node>,
     pub stats: Arc<Stats>,
@@ -45,7 +49,7 @@ pub(crate) struct Core {
     pub ship: LogShip,
     pub finisher: Finisher,
     pub alarm: Alarm,
-    live: Mutex<HashMap<i64, Arc<Live>>>,
+    live: Mutex<BTreeMap<i64, Arc<Live>>>,
     attempts: TaskTracker,
     pub dags_loaded: CancellationToken,
 }
@@ -75,7 +79,8 @@ impl Core {
     pub fn new(
         store: Arc<dyn Rows>,
         registry: Registry,
-        clock: Arc<dyn Clock>,
+        clock: Arc<StoreClock>,
+        outbound: Arc<dyn Outbound>,
         config: Arc<EngineConfig>,
         node: Arc<Node>,
         stats: Arc<Stats>,
@@ -91,6 +96,7 @@ impl Core {
             store,
             registry,
             clock,
+            outbound,
             config,
             node,
             stats,
@@ -127,7 +133,7 @@ impl Core {
             let slot = reservation.take(live.class);
             self.stats.attempts_started.fetch_add(1, Relaxed);
             self.live().insert(live.attempt_id, live.clone());
-            self.attempts.spawn(attempt::run(self.clone(), live, claimed, slot));
+            self.attempts.spawn(within(attempt::run(self.clone(), live, claimed, slot)));
             self.bells.sweep.ring();
         }
     }
@@ -137,6 +143,9 @@ impl Core {
         if advanced.finished.is_some() || advanced.wake_at.is_some_and(|at| self.alarm.is_too_late_for(at)) {
             self.bells.driver.ring();
         }
+        if advanced.finished.is_some() {
+            self.bells.triggers.ring();
+        }
         if advanced.queued > advanced.claimed.len() {
             self.bells.worker.ring();
         }
@@ -145,7 +154,7 @@ impl Core {
 
     /// Work that belongs to attempts: a node that stops waits for it.
     pub fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
-        self.attempts.spawn(work);
+        self.attempts.spawn(within(work));
     }
 
     pub fn forget(&self, live: &Live) {
@@ -204,7 +213,7 @@ impl Core {
         tokio::time::timeout(time, self.attempts.wait()).await.is_ok()
     }
 
-    fn live(&self) -> std::sync::MutexGuard<'_, HashMap<i64, Arc<Live>>> {
+    fn live(&self) -> std::sync::MutexGuard<'_, BTreeMap<i64, Arc<Live>>> {
         self.live.lock().expect("no holder panics")
     }
 }

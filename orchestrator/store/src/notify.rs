@@ -10,6 +10,10 @@ pub enum Ring {
     Work,
     /// A run was created or wants a look (cancel, clear).
     Runs,
+    /// An asset was written.
+    Assets,
+    /// There is something to tell people.
+    Notify,
     /// A dag changed (version, pause).
     Dags,
     /// An attempt has new log lines.
@@ -68,6 +72,8 @@ fn parse(payload: &str) -> Option<Ring> {
         "work" => Some(Ring::Work),
         "runs" => Some(Ring::Runs),
         "dags" => Some(Ring::Dags),
+        "assets" => Some(Ring::Assets),
+        "notify" => Some(Ring::Notify),
         "stop" => Some(Ring::Stop),
         other => other.strip_prefix("log:")?.parse().ok().map(Ring::Log),
     }

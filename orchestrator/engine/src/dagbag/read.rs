@@ -60,8 +60,7 @@ fn read(folder: &Path, file: &str, scan: &Scan, registry: &Registry, before: &Be
     let path = folder.join(file);
     let stamp = scan.files[file];
     let settled = SystemTime::now().duration_since(stamp.modified).is_ok_and(|age| age > SETTLING);
-    let known =
-        |bytes_hash, content| Known { stamp, settled, bytes_hash, content, dag_id: None, refused: false };
+    let known = |bytes_hash, content| Known { stamp, settled, bytes_hash, content, refused: false };
     let bytes = match scan.problems.get(file) {
         Some(problem) => Err(problem.clone()),
         None => bytes_of(&path, file),

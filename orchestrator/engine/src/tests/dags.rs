@@ -119,6 +119,23 @@ async fn a_dag_id_belongs_to_one_file_until_that_file_lets_go_of_it() {
 }
 
 #[tokio::test]
+async fn an_id_that_changed_while_nobody_looked_leaves_no_dag_behind() {
+    let (world, folder) = (World::new().await, Folder::new());
+    let (mut bag, node) = bag(&world, &folder).await;
+    folder.write("one.yaml", GOOD);
+    folder.write("two.yaml", &GOOD.replace("one", "two"));
+    until_later(&mut bag).await;
+    // After a restart: one is renamed, two is broken and keeps its last good version.
+    folder.write("one.yaml", &GOOD.replace("one", "renamed"));
+    folder.write("two.yaml", "dag: two\ntasks: 7\n");
+    until_later(&mut DagBag::new(node.core.clone())).await;
+    assert!(world.store.current_dag("one").await.unwrap().is_none());
+    assert!(world.store.current_dag("renamed").await.unwrap().is_some());
+    assert!(world.store.current_dag("two").await.unwrap().is_some());
+    assert_eq!(versions(&world, "one").await, 1, "its history stays");
+}
+
+#[tokio::test]
 async fn bytes_that_are_no_text_and_files_that_are_too_large_are_problems_of_their_file() {
     let (world, folder) = (World::new().await, Folder::new());
     let (mut bag, _node) = bag(&world, &folder).await;

@@ -1,6 +1,7 @@
 //! A task kind that does what its `with: { do: .. }` says, and tells the test what happened.
 
 use async_trait::async_trait;
+use model::platform::{Approval, Asker};
 use model::task::{Stream, WithProblem};
 use model::{CheckResult, CheckStatus, Outcome, Registry, Severity, Task, TaskContext, TaskError};
 use serde_json::{Value, json};
@@ -228,6 +229,33 @@ impl FakeKind {
                         self.fake.tell("cancel", ctx);
                         Err(TaskError::Cancelled)
                     }
+                }
+            }
+            // Listens until it is stopped; each pass of its gate tells the next of its statuses.
+            "listen" => {
+                if ctx.with.get("ready").is_some() {
+                    ctx.sink.ready();
+                }
+                for status in ctx.with.get("statuses").and_then(Value::as_array).into_iter().flatten() {
+                    ctx.sink.status(status.clone());
+                    self.fake.tell("told", ctx);
+                    tokio::select! {
+                        () = self.fake.pass(&ctx.task_id) => {}
+                        () = ctx.cancel.cancelled() => return Err(TaskError::Cancelled),
+                    }
+                }
+                ctx.cancel.cancelled().await;
+                self.fake.tell("cancel", ctx);
+                Err(TaskError::Cancelled)
+            }
+            // Asks people.
+            "approve" => {
+                let asker = Asker { run: ctx.run, task: ctx.task, map_index: ctx.map_index };
+                match ctx.platform.approval(&asker, "may it go on?").await {
+                    Ok(Approval::Waiting) => Ok(Outcome::Poke { again_in: Duration::from_secs(3600) }),
+                    Ok(Approval::Approved { who, .. }) => Ok(Outcome::Done { outputs: json!({ "by": who }) }),
+                    Ok(Approval::Rejected { who, .. }) => Err(TaskError::Fail(format!("rejected by {who}"))),
+                    Err(error) => Err(TaskError::Retry(error.to_string())),
                 }
             }
             other => Err(TaskError::Fail(format!("the test asks for an unknown '{other}'"))),

@@ -3,8 +3,8 @@
 use super::fake::registry;
 use super::world::{World, dag, service, task};
 use crate::config::EngineConfig;
-use crate::{Engine, Report};
-use chrono::{DateTime, Utc};
+use crate::{Engine, Report, Stats, StoreClock};
+use chrono::{DateTime, TimeDelta, Utc};
 use model::dag::{Restart, TaskDef};
 use model::{Clock, RunState};
 use serde_json::json;
@@ -14,30 +14,55 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 /// The clock of whole nodes, whose loops turn by themselves.
-struct WallClock;
+struct WallClock(TimeDelta);
 
 impl Clock for WallClock {
     fn now(&self) -> DateTime<Utc> {
-        Utc::now()
+        Utc::now() + self.0
     }
 }
 
-struct Running {
+pub struct Running {
+    stats: Arc<Stats>,
     cancel: CancellationToken,
     ended: tokio::task::JoinHandle<crate::Result<Report>>,
 }
 
 impl Running {
-    fn start(world: &World, name: &str, change: impl FnOnce(&mut EngineConfig)) -> Running {
+    pub async fn start(world: &World, name: &str, change: impl FnOnce(&mut EngineConfig)) -> Running {
+        Running::start_skewed(world, name, TimeDelta::zero(), change).await
+    }
+
+    /// On a machine whose clock is wrong.
+    pub async fn start_skewed(
+        world: &World,
+        name: &str,
+        skew: TimeDelta,
+        change: impl FnOnce(&mut EngineConfig),
+    ) -> Running {
         let mut config = world.config(name);
         config.scheduler = true;
         change(&mut config);
-        let engine = Engine::new(world.store.clone(), registry(&world.fake), Arc::new(WallClock), config);
+        let store = Arc::new(world.store.clone());
+        let clock = StoreClock::start(Arc::new(WallClock(skew)), store).await.expect("the store's time");
+        let outside = world.outside.clone();
+        let engine = Engine::new(world.store.clone(), registry(&world.fake), clock, outside, config);
         let cancel = CancellationToken::new();
-        Running { cancel: cancel.clone(), ended: tokio::spawn(engine.run(cancel)) }
+        Running { stats: engine.stats(), cancel: cancel.clone(), ended: tokio::spawn(engine.run(cancel)) }
     }
 
-    async fn stop(self) -> Report {
+    /// Waits for so many heartbeats.
+    pub async fn has_beaten(&self, times: u64) {
+        let beats = || self.stats.snapshot().loops.get("lease").map_or(0, |figures| figures.ticks);
+        let beaten = async {
+            while beats() < times {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(20), beaten).await.expect("heartbeats");
+    }
+
+    pub async fn stop(self) -> Report {
         self.cancel.cancel();
         let ended = tokio::time::timeout(Duration::from_secs(30), self.ended).await;
         ended.expect("it stops").expect("without a panic").expect("in good order")
@@ -73,7 +98,7 @@ async fn two_nodes_share_the_work_and_do_each_piece_once() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_trigger_is_heard_and_its_tasks_run_without_anybody_turning_the_loops() {
     let world = World::new().await;
-    let node = Running::start(&world, "a", |_| {});
+    let node = Running::start(&world, "a", |_| {}).await;
     let chain = (0..20usize).map(|at| {
         let needs: Vec<usize> = at.checked_sub(1).into_iter().collect();
         task(&format!("t{at}"), &needs, json!({ "log": ["a line"] }))
@@ -91,7 +116,7 @@ async fn a_trigger_is_heard_and_its_tasks_run_without_anybody_turning_the_loops(
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stop_lets_tasks_finish_stops_services_and_says_goodbye() {
     let world = World::new().await;
-    let node = Running::start(&world, "a", |_| {});
+    let node = Running::start(&world, "a", |_| {}).await;
     let tasks = vec![
         service("svc", Restart::Always, 3),
         task("long", &[], json!({ "do": "gate" })),
@@ -112,7 +137,7 @@ async fn a_stop_lets_tasks_finish_stops_services_and_says_goodbye() {
     assert_eq!(world.fake.count("start", "after"), 0, "nothing new is taken");
     assert_eq!(world.state(&run).await, RunState::Running);
     // The next node goes on without waiting for any lease to run out.
-    let next = Running::start(&world, "b", |_| {});
+    let next = Running::start(&world, "b", |_| {}).await;
     world.fake.until("start", "after", 1).await;
     world.fake.until("start", "svc", 2).await;
     next.stop().await;
@@ -124,7 +149,8 @@ async fn a_stop_does_not_wait_for_ever() {
     let node = Running::start(&world, "a", |config| {
         config.drain_grace = Duration::from_millis(50);
         config.stop_grace = Duration::from_millis(50);
-    });
+    })
+    .await;
     let tasks =
         vec![task("polite", &[], json!({ "do": "gate" })), task("rude", &[], json!({ "do": "stubborn" }))];
     let run = world.trigger(&dag("d", tasks), "r1").await;

@@ -1,20 +1,26 @@
 //! A Postgres, a clock that stands still, and nodes whose loops turn when the test says so.
 
 use super::fake::{Event, Fake, registry};
+use super::outbound::Outside;
 use super::wire::Wire;
 use crate::bell::Bells;
 use crate::config::EngineConfig;
+use crate::deadlines::Deadlines;
 use crate::driver::Driver;
 use crate::lease::Lease;
 use crate::logship::{LogShip, Shipping};
 use crate::mask::Mask;
 use crate::node::Node;
+use crate::notifier::Notifier;
 use crate::planner::Planner;
 use crate::reaper::Reaper;
 use crate::rounds::{Again, Frame, Round, supervise};
 use crate::stats::Stats;
+use crate::store_clock::{Reference, StoreClock};
 use crate::sweep::Sweep;
+use crate::triggers::Triggers;
 use crate::worker::{Core, Worker};
+use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
 use model::dag::{Catchup, Dag, Restart, Service, TaskDef};
 use model::retry::RetryPolicy;
@@ -31,10 +37,30 @@ use tokio_util::task::TaskTracker;
 
 pub const TTL: Duration = Duration::from_secs(30);
 
+/// The store's clock is that of the test.
+pub struct SameClock(pub Arc<FixedClock>);
+
+#[async_trait]
+impl Reference for SameClock {
+    async fn now(&self) -> store::Result<DateTime<Utc>> {
+        Ok(self.0.now())
+    }
+}
+
+/// A clock that is wrong by so much.
+struct Skewed(Arc<FixedClock>, TimeDelta);
+
+impl Clock for Skewed {
+    fn now(&self) -> DateTime<Utc> {
+        self.0.now() + self.1
+    }
+}
+
 pub struct World {
     pub store: Store,
     pub clock: Arc<FixedClock>,
     pub fake: Arc<Fake>,
+    pub outside: Arc<Outside>,
     database: Database,
 }
 
@@ -55,7 +81,7 @@ impl World {
         let store = Store::connect(url, 10).await.expect("the test database");
         store.migrate().await.expect("migrations");
         let clock = Arc::new(FixedClock::at(utc("2026-11-22T10:00:00Z")));
-        World { store, clock, fake: Arc::default(), database }
+        World { store, clock, fake: Arc::default(), outside: Arc::default(), database }
     }
 
     pub fn now(&self) -> DateTime<Utc> {
@@ -67,7 +93,9 @@ impl World {
     }
 
     pub fn config(&self, name: &str) -> EngineConfig {
-        EngineConfig { lease_ttl: TTL, ..EngineConfig::new(name, "/nonexistent") }
+        let vars = [("base".to_owned(), json!("http://127.0.0.1:9"))].into();
+        let secrets = [("token".to_owned(), "s3cret".to_owned())].into();
+        EngineConfig { lease_ttl: TTL, vars, secrets, ..EngineConfig::new(name, "/nonexistent") }
     }
 
     /// A registered node.
@@ -76,17 +104,24 @@ impl World {
     }
 
     pub async fn node_with(&self, config: EngineConfig) -> TestNode {
-        self.node_on(config, self.store.clone()).await
+        self.node_on(config, self.store.clone(), TimeDelta::zero()).await
     }
 
     /// A node whose calls wait for each other: it has one connection to the store.
     pub async fn node_on_one_connection(&self, name: &str) -> (TestNode, Store) {
         let store = Store::connect(self.database.url(), 1).await.expect("the test database");
-        (self.node_on(self.config(name), store.clone()).await, store)
+        (self.node_on(self.config(name), store.clone(), TimeDelta::zero()).await, store)
     }
 
-    async fn node_on(&self, config: EngineConfig, store: Store) -> TestNode {
-        let (bells, stats, clock) = (Bells::default(), Arc::new(Stats::default()), self.clock.clone());
+    /// A node on a machine whose clock is wrong.
+    pub async fn node_with_skew(&self, name: &str, skew: TimeDelta) -> TestNode {
+        self.node_on(self.config(name), self.store.clone(), skew).await
+    }
+
+    async fn node_on(&self, config: EngineConfig, store: Store, skew: TimeDelta) -> TestNode {
+        let (bells, stats) = (Bells::default(), Arc::new(Stats::default()));
+        let local = Arc::new(Skewed(self.clock.clone(), skew));
+        let clock = StoreClock::start(local, Arc::new(SameClock(self.clock.clone()))).await.expect("a clock");
         let ship =
             LogShip::new(clock.clone(), stats.clone(), Mask::of(&config.secrets), bells.logship.clone());
         let node = Arc::new(Node::new(config.fence_after()));
@@ -94,6 +129,7 @@ impl World {
             Arc::new(store),
             registry(&self.fake),
             clock,
+            self.outside.clone(),
             Arc::new(config),
             node,
             stats,
@@ -107,21 +143,26 @@ impl World {
 
     /// Registers the dag and starts a run of it by hand.
     pub async fn trigger(&self, dag: &Dag, run_id: &str) -> Run {
+        self.trigger_at(dag, run_id, self.now()).await
+    }
+
+    /// The same at an instant, which is also its logical date.
+    pub async fn trigger_at(&self, dag: &Dag, run_id: &str, now: DateTime<Utc>) -> Run {
         let file = format!("{}.yaml", dag.id);
-        let registered = self.store.register_dag(&file, dag, "source", self.now()).await.expect("a dag");
+        let registered = self.store.register_dag(&file, dag, "source", now).await.expect("a dag");
         let run = NewRun {
             dag_id: dag.id.clone(),
             run_id: run_id.to_owned(),
             version_id: registered.version_id,
             run_type: RunType::Manual,
             window: None,
-            logical_date: None,
-            run_after: self.now(),
+            logical_date: Some(now),
+            run_after: now,
             params: json!({}),
             requested_by: "test".to_owned(),
             note: None,
         };
-        self.store.trigger(run, self.now()).await.expect("a run")
+        self.store.trigger(run, now).await.expect("a run")
     }
 
     pub async fn state(&self, run: &Run) -> RunState {
@@ -150,6 +191,9 @@ pub struct TestNode {
     pub sweep: Sweep,
     pub reaper: Reaper,
     pub planner: Planner,
+    pub triggers: Triggers,
+    pub deadlines: Deadlines,
+    pub notifier: Notifier,
     _shipping: DropGuard,
 }
 
@@ -168,6 +212,9 @@ impl TestNode {
             sweep: Sweep(core.clone()),
             reaper: Reaper::new(core.clone()),
             planner: Planner::new(core.clone()),
+            triggers: Triggers::new(core.clone()),
+            deadlines: Deadlines(core.clone()),
+            notifier: Notifier::new(core.clone()),
             _shipping: cancel.drop_guard(),
             core,
         }

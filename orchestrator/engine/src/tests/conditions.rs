@@ -1,0 +1,95 @@
+//! `if:` expressions and promised outputs.
+
+use super::world::{World, dag, retried, task};
+use model::RunState;
+use model::dag::TaskDef;
+use serde_json::json;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+fn only_if(expression: &str, task: TaskDef) -> TaskDef {
+    TaskDef { condition: Some(expression.to_owned()), ..task }
+}
+
+async fn last_line(world: &World, run: i64, task: i32) -> (String, String) {
+    let tries = world.store.attempts_of(run, task, -1, 10).await.unwrap();
+    assert_eq!(tries.len(), 1, "a try too many: {tries:?}");
+    let line = world.log(tries[0].id).await.pop().unwrap_or_default();
+    (tries[0].state.clone(), line)
+}
+
+#[tokio::test]
+async fn a_condition_is_judged_over_outputs_before_the_kind_runs() {
+    let world = World::new().await;
+    let mut node = world.node("a").await;
+    let tasks = vec![
+        task("probe", &[], json!({ "outputs": { "rows": 12 } })),
+        only_if("tasks.probe.outputs.rows > 10", task("many", &[0], json!({}))),
+        only_if("tasks.probe.outputs.rows > 100", task("masses", &[0], json!({}))),
+        task("after", &[2], json!({})),
+    ];
+    let run = world.trigger(&dag("d", tasks), "r1").await;
+    assert_eq!(node.until_final(&world, &run).await, RunState::Success);
+    assert_eq!(world.fake.starts(), ["probe", "many"]);
+    let (ending, line) = last_line(&world, run.id, 2).await;
+    assert_eq!(
+        (ending.as_str(), line.as_str()),
+        ("skipped", "skipped: if: tasks.probe.outputs.rows > 100 is false")
+    );
+    world.assert_sound().await;
+}
+
+#[tokio::test]
+async fn each_item_is_judged_by_itself() {
+    let world = World::new().await;
+    let mut node = world.node("a").await;
+    let items = model::for_each::ForEach::list((0..4).map(|item| json!(item)).collect());
+    let mapped = TaskDef { for_each: Some(items), ..task("piece", &[], json!({ "item": "{{ item }}" })) };
+    let run = world.trigger(&dag("d", vec![only_if("item is even", mapped)]), "r1").await;
+    assert_eq!(node.until_final(&world, &run).await, RunState::Success);
+    let mut ran: Vec<i64> = world
+        .fake
+        .events()
+        .iter()
+        .filter(|e| e.what == "start")
+        .map(|e| e.with["item"].as_i64().unwrap())
+        .collect();
+    ran.sort_unstable();
+    assert_eq!(ran, [0, 2]);
+}
+
+#[tokio::test]
+async fn a_condition_that_cannot_be_judged_fails_the_task_and_is_not_retried() {
+    let world = World::new().await;
+    let mut node = world.node("a").await;
+    let doubtful = retried(task("doubtful", &[0], json!({})), 3, Duration::ZERO);
+    let tasks = vec![task("probe", &[], json!({})), only_if("tasks.probe.outputs.rows > 1", doubtful)];
+    let run = world.trigger(&dag("d", tasks), "r1").await;
+    assert_eq!(node.until_final(&world, &run).await, RunState::Failed);
+    let (_, line) = last_line(&world, run.id, 1).await;
+    assert!(line.starts_with("failed for good: if: ") && line.contains("not defined"), "{line}");
+    assert_eq!(world.fake.starts(), ["probe"]);
+}
+
+#[tokio::test]
+async fn outputs_that_are_not_as_promised_fail_the_task() {
+    let world = World::new().await;
+    let mut node = world.node("a").await;
+    let promised = BTreeMap::from([("rows".to_owned(), "integer".to_owned())]);
+    let promises = |id: &str, outputs| TaskDef {
+        outputs: promised.clone(),
+        ..task(id, &[], json!({ "outputs": outputs }))
+    };
+    let tasks = vec![
+        promises("kept", json!({ "rows": 7 })),
+        promises("broken", json!({ "rows": "seven" })),
+        promises("forgotten", json!(null)),
+    ];
+    let run = world.trigger(&dag("d", tasks), "r1").await;
+    assert_eq!(node.until_final(&world, &run).await, RunState::Failed);
+    assert_eq!(last_line(&world, run.id, 0).await.0, "done");
+    let (_, broken) = last_line(&world, run.id, 1).await;
+    assert!(broken.contains("output 'rows' must be of type integer, not string"), "{broken}");
+    let (_, forgotten) = last_line(&world, run.id, 2).await;
+    assert!(forgotten.contains("output 'rows' (integer) is missing"), "{forgotten}");
+}
