@@ -59,6 +59,7 @@ create table backfills (
     to_at timestamptz not null,
     reprocess text not null check (reprocess in ('none', 'failed', 'completed')),
     max_active_runs integer not null check (max_active_runs >= 1),
+    run_backwards boolean not null default false,
     params json not null,
     state text not null check (state in ('running', 'paused', 'completed', 'cancelled')),
     requested_by text not null,
@@ -78,6 +79,7 @@ comment on column backfills.from_at is 'First tick that it may cover.';
 comment on column backfills.to_at is 'Ticks before this instant.';
 comment on column backfills.reprocess is 'Ticks that have a run already: none (left alone), failed (those that failed), completed (all that ended).';
 comment on column backfills.max_active_runs is 'Most of its runs at once; they do not count for the dag''s own limit.';
+comment on column backfills.run_backwards is 'Its newest run first.';
 comment on column backfills.params is 'Given to each run, an object.';
 comment on column backfills.state is 'running, paused, then completed or cancelled.';
 comment on column backfills.requested_by is 'Who asked.';

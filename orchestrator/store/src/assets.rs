@@ -175,7 +175,7 @@ pub(crate) struct AssetUse {
 }
 
 /// Steps from name to name over the index, however many events each has.
-const DISTINCT_ASSETS: &str = "
+pub(crate) const DISTINCT_ASSETS: &str = "
 with recursive names(asset) as (
     (select asset from asset_events order by asset limit 1)
     union all

@@ -137,26 +137,9 @@ impl Store {
     /// Creates a run and rings the bell. The same run id of the same dag twice is `Error::Duplicate`.
     pub async fn trigger(&self, run: NewRun, now: DateTime<Utc>) -> Result<Run> {
         let mut tx = self.begin().await?;
-        let known = sqlx::query_scalar::<_, bool>(
-            "select exists (select 1 from dag_versions where id = $1 and dag_id = $2)",
-        )
-        .bind(run.version_id)
-        .bind(&run.dag_id)
-        .fetch_one(&mut *tx)
-        .await?;
-        if !known {
-            let what = format!("version {} of dag '{}'", run.version_id, run.dag_id);
-            return Err(Error::NotFound { what });
-        }
-        let id = insert_runs(&mut tx, std::slice::from_ref(&run), now).await?.into_iter().next();
-        let Some((id, _)) = id else {
-            let what = format!("run '{}' of dag '{}'", run.run_id, run.dag_id);
-            return Err(Error::Duplicate { what });
-        };
-        ring(&mut tx, "runs").await?;
-        let row = sqlx::query_as::<_, RunRow>(BY_ID).bind(id).fetch_one(&mut *tx).await?;
+        let made = trigger_on(&mut tx, &run, now).await?;
         tx.commit().await?;
-        row.into_run()
+        Ok(made)
     }
 
     pub async fn run(&self, dag_id: &str, run_id: &str) -> Result<Option<Run>> {
@@ -292,6 +275,28 @@ const BY_NAME: &str = "
 select id, dag_id, run_id, version_id, run_type, state, window_start, window_end, logical_date, run_after, params::text as params,
     requested_by, note, queued_at, started_at, ended_at, cancel_requested_at
 from runs where dag_id = $1 and run_id = $2";
+
+pub(crate) async fn trigger_on(conn: &mut PgConnection, run: &NewRun, now: DateTime<Utc>) -> Result<Run> {
+    let known = sqlx::query_scalar::<_, bool>(
+        "select exists (select 1 from dag_versions where id = $1 and dag_id = $2)",
+    )
+    .bind(run.version_id)
+    .bind(&run.dag_id)
+    .fetch_one(&mut *conn)
+    .await?;
+    if !known {
+        let what = format!("version {} of dag '{}'", run.version_id, run.dag_id);
+        return Err(Error::NotFound { what });
+    }
+    let id = insert_runs(conn, std::slice::from_ref(run), now).await?.into_iter().next();
+    let Some((id, _)) = id else {
+        let what = format!("run '{}' of dag '{}'", run.run_id, run.dag_id);
+        return Err(Error::Duplicate { what });
+    };
+    ring(conn, "runs").await?;
+    let row = sqlx::query_as::<_, RunRow>(BY_ID).bind(id).fetch_one(conn).await?;
+    row.into_run()
+}
 
 /// Locks a run by its public name.
 pub(crate) async fn lock_named(

@@ -45,11 +45,15 @@ pub async fn clear(
             "a run keeps the version that it began with: only_new and run_on_latest_version must be false";
         return Err(super::ApiError::Unprocessable(detail.into()));
     }
-    let tasks = wish.task_ids.as_deref();
-    let cleared = app
-        .store
-        .clear(&dag_id, &run_id, tasks, wish.only_failed, wish.dry_run, &caller.name, app.clock.now())
-        .await?;
+    let request = store::clear::ClearRequest {
+        tasks: wish.task_ids,
+        downstream: true,
+        only_failed: wish.only_failed,
+        dry_run: wish.dry_run,
+        ..Default::default()
+    };
+    let cleared =
+        app.store.clear(&dag_id, &run_id, &request, &caller.name, app.clock.now()).await?.instances;
     if !wish.dry_run {
         return Ok(Json(shapes::run(&runs::find(&app, &dag_id, &run_id).await?)));
     }

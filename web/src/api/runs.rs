@@ -169,7 +169,8 @@ pub async fn patch(
     match change.state.as_str() {
         "failed" => app.store.request_cancel(&dag_id, &run_id, &caller.name, now).await?,
         "queued" => {
-            app.store.clear(&dag_id, &run_id, None, false, false, &caller.name, now).await?;
+            let all = store::clear::ClearRequest::default();
+            app.store.clear(&dag_id, &run_id, &all, &caller.name, now).await?;
         }
         other => {
             return Err(ApiError::Unprocessable(format!(

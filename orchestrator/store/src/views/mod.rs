@@ -1,7 +1,10 @@
 //! Read models: one file for each page or API resource, shaped as it is shown.
 
+pub mod approvals;
+pub mod assets;
 pub mod attempts;
 pub mod audit;
+pub mod backfills;
 pub mod calendar;
 pub mod check_results;
 pub mod dags;
@@ -10,7 +13,9 @@ pub mod health;
 pub mod instances;
 pub mod log_tail;
 pub mod metrics;
+pub mod notifications;
 pub mod parts;
+pub mod pools;
 pub mod problems;
 pub mod runs;
 pub mod services;

@@ -14,7 +14,7 @@ pub struct RunRow {
     pub run_id: String,
     pub version_id: i64,
     pub version: i32,
-    /// scheduled, manual or backfill.
+    /// scheduled, manual, backfill or asset_triggered.
     pub run_type: String,
     pub state: RunState,
     pub window: Option<Window>,
@@ -28,6 +28,8 @@ pub struct RunRow {
     pub started_at: Option<DateTime<Utc>>,
     pub ended_at: Option<DateTime<Utc>>,
     pub cancel_requested_at: Option<DateTime<Utc>>,
+    /// The backfill that made it or cleared it.
+    pub backfill: Option<i64>,
 }
 
 impl FromRow<'_, PgRow> for RunRow {
@@ -53,6 +55,7 @@ impl FromRow<'_, PgRow> for RunRow {
             started_at: row.try_get("started_at")?,
             ended_at: row.try_get("ended_at")?,
             cancel_requested_at: row.try_get("cancel_requested_at")?,
+            backfill: row.try_get("backfill")?,
         })
     }
 }
@@ -74,6 +77,7 @@ pub struct RunFilter {
     pub dag_id: Option<String>,
     pub states: Vec<RunState>,
     pub run_type: Option<String>,
+    pub backfill: Option<i64>,
     pub run_after_from: Option<DateTime<Utc>>,
     pub run_after_to: Option<DateTime<Utc>>,
     pub logical_date_from: Option<DateTime<Utc>>,
@@ -85,7 +89,7 @@ pub struct RunFilter {
 }
 
 const COLUMNS: &str = "r.id, r.dag_id, r.run_id, r.version_id, v.version, r.run_type, r.state, r.window_start, r.window_end, \
-    r.logical_date, r.run_after, r.params, r.requested_by, r.note, r.clears, r.queued_at, r.started_at, r.ended_at, r.cancel_requested_at";
+    r.logical_date, r.run_after, r.params, r.requested_by, r.note, r.clears, r.queued_at, r.started_at, r.ended_at, r.cancel_requested_at, r.backfill";
 
 impl Store {
     /// A page of runs and how many there are in all.
@@ -152,6 +156,9 @@ fn push_conditions(query: &mut QueryBuilder<Postgres>, filter: &RunFilter) {
     }
     if let Some(run_type) = &filter.run_type {
         query.push(" and r.run_type = ").push_bind(run_type.clone());
+    }
+    if let Some(backfill) = filter.backfill {
+        query.push(" and r.backfill = ").push_bind(backfill);
     }
     let bounds = [
         (" and r.run_after >= ", filter.run_after_from),

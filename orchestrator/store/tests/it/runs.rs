@@ -4,6 +4,7 @@ use crate::support::{at, dag, now, service, task, wide, world};
 use model::{Ending, RunState, Window};
 use serde_json::json;
 use store::Error;
+use store::clear::ClearRequest;
 use store::runs::NewRun;
 
 #[tokio::test]
@@ -108,8 +109,11 @@ async fn clearing_runs_the_named_tasks_and_all_after_them_again() {
         }
     }
     assert_eq!(world.run_state(run).await, "failed");
-    let names = ["b".to_owned()];
-    let clear = |dry_run| world.store.clear("d", "r1", Some(&names), false, dry_run, "ann", at(2));
+    let clear = async |dry_run| {
+        let tasks = Some(vec!["b".to_owned()]);
+        let request = ClearRequest { tasks, downstream: true, dry_run, ..ClearRequest::default() };
+        world.store.clear("d", "r1", &request, "ann", at(2)).await.map(|cleared| cleared.instances)
+    };
     let expected = [("b".to_owned(), -1), ("c".to_owned(), -1)];
     assert_eq!(clear(true).await.unwrap(), expected);
     assert_eq!(world.run_state(run).await, "failed", "a dry run changes nothing");
@@ -133,10 +137,11 @@ async fn clearing_only_the_failed_keeps_what_succeeded_and_unknown_names_are_ref
         let ending = if attempt.task == 1 { Ending::FailedForGood } else { Ending::Done };
         world.end(&attempt, ending, at(1)).await;
     }
-    let unknown = ["nothing".to_owned()];
-    let refused = world.store.clear("d", "r1", Some(&unknown), false, false, "ann", at(2)).await;
+    let unknown = ClearRequest { tasks: Some(vec!["nothing".to_owned()]), ..ClearRequest::default() };
+    let refused = world.store.clear("d", "r1", &unknown, "ann", at(2)).await;
     assert!(matches!(refused, Err(Error::Refused { .. })), "{refused:?}");
-    let cleared = world.store.clear("d", "r1", None, true, false, "ann", at(2)).await.unwrap();
+    let failed = ClearRequest { only_failed: true, ..ClearRequest::default() };
+    let cleared = world.store.clear("d", "r1", &failed, "ann", at(2)).await.unwrap().instances;
     assert_eq!(cleared, [("b".to_owned(), -1), ("c".to_owned(), -1)]);
     assert_eq!(world.states(run).await, ["a=success", "b=none", "c=none"]);
 }
