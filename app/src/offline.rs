@@ -15,6 +15,8 @@ pub fn registry(dags_dir: &Path) -> Result<Registry> {
         lake: Lake::open("memory://")?,
         warehouse: Arc::new(|| Err("files are only checked here".to_string())),
         topic_columns: crate::node::topic_columns(),
+        group_lag: crate::node::group_lag(""),
+        venvs_dir: std::env::temp_dir().join("streamify-venvs"),
         clock: Arc::new(crate::clock::SystemClock),
         node: "offline".to_string(),
         http: reqwest::Client::new(),

@@ -36,13 +36,15 @@ pub struct Ended {
     pub stopped: bool,
 }
 
-/// Runs the command to its end, or stops its whole group when the attempt is cancelled: SIGTERM, then SIGKILL after most of the grace.
+/// Runs the command to its end, or stops its whole group when the attempt is cancelled: its stop signal, then SIGKILL
+/// after most of the grace.
 pub async fn run(
     mut command: Command,
     ctx: &TaskContext,
     env: &Env,
     mut on_line: impl FnMut(Stream, String),
 ) -> Result<Ended, TaskError> {
+    let stop_signal = stop_signal(ctx.stop_signal.as_deref())?;
     surround(&mut command, ctx, env);
     let mut child = spawn(command).await?;
     let group = Group(child.id().map(|pid| Pid::from_raw(pid as i32)));
@@ -65,7 +67,7 @@ pub async fn run(
             },
             () = ctx.cancel.cancelled(), if !stopped => {
                 stopped = true;
-                group.signal(Signal::SIGTERM);
+                group.signal(stop_signal);
                 kill_at = Some(Instant::now() + ctx.grace.mul_f64(0.8));
             }
             () = tokio::time::sleep_until(kill_at.unwrap_or_else(Instant::now)), if kill_at.is_some() => {
@@ -88,6 +90,13 @@ pub async fn run(
         ctx.sink.log(Stream::System, note.to_string());
     }
     Ok(Ended { status, last_error, stopped })
+}
+
+/// `TERM`, `INT`, ... with or without `SIG`.
+fn stop_signal(name: Option<&str>) -> Result<Signal, TaskError> {
+    let Some(name) = name else { return Ok(Signal::SIGTERM) };
+    let full = format!("SIG{}", name.strip_prefix("SIG").unwrap_or(name));
+    full.parse().map_err(|_| TaskError::Fail(format!("service.stop.signal: `{name}` is no signal")))
 }
 
 /// What an exit status means for the attempt; 99 is "skipped", as for Airflow's BashOperator.

@@ -1,6 +1,7 @@
 //! The clients and places that kinds need, built once by `app`.
 
 use crate::load::TopicColumns;
+use crate::wait::kafka_lag::GroupLag;
 use lake::Lake;
 use model::Clock;
 use std::path::PathBuf;
@@ -20,6 +21,9 @@ pub struct Env {
     pub warehouse: WarehouseAccess,
     /// Reads a topic's declared columns.
     pub topic_columns: TopicColumns,
+    pub group_lag: GroupLag,
+    /// Virtual environments of `python`, kept between runs.
+    pub venvs_dir: PathBuf,
     pub clock: Arc<dyn Clock>,
     /// Marks child processes, so that a node that starts again ends what it left behind.
     pub node: String,

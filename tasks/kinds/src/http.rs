@@ -107,10 +107,13 @@ impl Task for Http {
         let response =
             sent.map_err(|error| TaskError::Retry(format!("{shown}: {}", address::failure(error))))?;
         let status = response.status();
-        let body = read_body(response)
-            .await
-            .map_err(|error| TaskError::Retry(format!("{shown}: reading the answer: {error}")))?;
+        let (body, is_cut) = read_body(response).await.map_err(|error| {
+            TaskError::Retry(format!("{shown}: reading the answer: {}", address::failure(error)))
+        })?;
         ctx.sink.log(Stream::System, format!("{shown} answered {status}"));
+        if is_cut {
+            ctx.sink.log(Stream::System, format!("only its first {BODY_BYTES_MAX} bytes are kept"));
+        }
         let code = status.as_u16();
         let is_fine = if expected.is_empty() { status.is_success() } else { expected.contains(&code) };
         if is_fine {
@@ -126,14 +129,17 @@ impl Task for Http {
     }
 }
 
-async fn read_body(mut response: reqwest::Response) -> Result<String, reqwest::Error> {
+/// The beginning of the answer, and whether there was more.
+pub async fn read_body(mut response: reqwest::Response) -> Result<(String, bool), reqwest::Error> {
     let mut bytes = Vec::new();
+    let mut is_cut = false;
     while let Some(chunk) = response.chunk().await? {
         let room = BODY_BYTES_MAX - bytes.len();
         bytes.extend_from_slice(&chunk[..chunk.len().min(room)]);
-        if bytes.len() == BODY_BYTES_MAX {
+        if chunk.len() > room {
+            is_cut = true;
             break;
         }
     }
-    Ok(String::from_utf8_lossy(&bytes).into_owned())
+    Ok((String::from_utf8_lossy(&bytes).into_owned(), is_cut))
 }

@@ -3,6 +3,7 @@
 use crate::child;
 use crate::env::Env;
 use crate::service_lines;
+use crate::span::Span;
 use crate::with;
 use async_trait::async_trait;
 use model::task::WithProblem;
@@ -20,7 +21,7 @@ struct With {
     schemas: String,
     /// Longest time between two commits of a partition.
     #[serde(default)]
-    every: Option<Value>,
+    every: Option<Span>,
     /// Consumer group, for lag tools; the lake's log is what it resumes from.
     #[serde(default)]
     group: Option<String>,
@@ -73,7 +74,7 @@ impl Task for StreamJob {
             .arg("--schemas")
             .arg(self.env.dags_dir.join(with.schemas));
         if let Some(every) = with.every {
-            command.arg("--every").arg(with::duration("every", &every)?.as_secs().to_string());
+            command.arg("--every").arg(every.0.as_secs().to_string());
         }
         if let Some(group) = with.group.filter(|group| !group.is_empty()) {
             command.arg("--group").arg(group);

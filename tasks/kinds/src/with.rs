@@ -13,11 +13,37 @@ pub fn schema<T: JsonSchema>() -> Value {
 /// The rendered `with:` as the kind's struct.
 pub fn read<T: DeserializeOwned>(with: &Value) -> Result<T, TaskError> {
     let with = if with.is_null() { Value::Object(Map::new()) } else { with.clone() };
-    serde_json::from_value(with).map_err(|error| TaskError::Fail(format!("with: {error}")))
+    parse(with).map_err(|(key, message)| {
+        let place = if key.is_empty() { "with".to_string() } else { format!("with.{key}") };
+        TaskError::Fail(format!("{place}: {message}"))
+    })
 }
 
-/// Unknown and missing keys, and values of the wrong type. A string with `{{` stands for a value of any type.
-pub fn problems<T: JsonSchema>(with: &Value) -> Vec<WithProblem> {
+/// The key that is wrong (empty for the whole) and what is wrong with it.
+fn parse<T: DeserializeOwned>(with: Value) -> Result<T, (String, String)> {
+    serde_path_to_error::deserialize(with).map_err(|error| {
+        let path = error.path().to_string();
+        (if path == "." { String::new() } else { path }, error.into_inner().to_string())
+    })
+}
+
+/// Unknown and missing keys, and values that are wrong. A string with `{{` stands for a value of any type.
+pub fn problems<T: JsonSchema + DeserializeOwned>(with: &Value) -> Vec<WithProblem> {
+    let found = shape_problems::<T>(with);
+    if !found.is_empty() {
+        return found;
+    }
+    // What is left after the templates; that it lacks them is no problem.
+    let plain =
+        with.as_object().into_iter().flatten().filter(|(_, value)| !model::template::has_template(value));
+    let plain: Map<String, Value> = plain.map(|(key, value)| (key.clone(), value.clone())).collect();
+    match parse::<T>(Value::Object(plain)) {
+        Err((key, message)) if !key.is_empty() => vec![problem(&key, message, None)],
+        _ => Vec::new(),
+    }
+}
+
+fn shape_problems<T: JsonSchema>(with: &Value) -> Vec<WithProblem> {
     let schema = schema::<T>();
     let empty = Map::new();
     let known = schema.get("properties").and_then(Value::as_object).unwrap_or(&empty);
@@ -83,27 +109,6 @@ pub fn problem(key: &str, message: impl Into<String>, hint: Option<String>) -> W
     WithProblem { key: key.to_string(), message: message.into(), hint }
 }
 
-/// `90`, `10s`, `5m`, `2h`, `1d` as a duration.
-pub fn duration(key: &str, value: &Value) -> Result<std::time::Duration, TaskError> {
-    let wrong = || TaskError::Fail(format!("with.{key}: {value} is no duration; write 30s, 5m, 2h or 1d"));
-    let (number, unit) = match value {
-        Value::Number(number) => (number.as_u64().ok_or_else(wrong)?, 1),
-        Value::String(text) => {
-            let split = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-            let unit = match &text[split..] {
-                "" | "s" => 1,
-                "m" => 60,
-                "h" => 3600,
-                "d" => 86_400,
-                _ => return Err(wrong()),
-            };
-            (text[..split].parse().map_err(|_| wrong())?, unit)
-        }
-        _ => return Err(wrong()),
-    };
-    Ok(std::time::Duration::from_secs(u64::saturating_mul(number, unit)))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -112,12 +117,14 @@ mod tests {
 
     #[derive(Deserialize, JsonSchema)]
     #[serde(deny_unknown_fields)]
-    #[expect(dead_code, reason = "only its schema is used")]
+    #[expect(dead_code, reason = "only its shape is used")]
     struct Example {
         /// Where to.
         url: String,
         #[serde(default)]
         tries: Option<u32>,
+        #[serde(default)]
+        patience: Option<crate::span::Span>,
     }
 
     fn messages(with: Value) -> Vec<String> {
@@ -136,9 +143,13 @@ mod tests {
     }
 
     #[test]
-    fn durations_have_units() {
-        assert_eq!(duration("t", &json!("5m")).unwrap().as_secs(), 300);
-        assert_eq!(duration("t", &json!(7)).unwrap().as_secs(), 7);
-        assert!(duration("t", &json!("5 parsecs")).unwrap_err().to_string().contains("with.t"));
+    fn a_value_that_is_wrong_is_found_beside_templates_and_named() {
+        let found = problems::<Example>(&json!({"url": "{{ conn.x }}", "patience": "5 parsecs"}));
+        assert_eq!(found[0].key, "patience");
+        assert!(found[0].message.contains("5 parsecs"), "{found:?}");
+        let Err(TaskError::Fail(message)) = read::<Example>(&json!({"url": "x", "tries": -1})) else {
+            panic!("-1 tries")
+        };
+        assert!(message.starts_with("with.tries: "), "{message}");
     }
 }

@@ -34,6 +34,12 @@ pub enum Error {
     #[error("cannot {action} {path}: {source}")]
     Store { action: &'static str, path: String, source: object_store::Error },
 
+    #[error("cannot list {path}: {source}")]
+    List { path: String, source: io::Error },
+
+    #[error("`{pattern}`: {problem}")]
+    Pattern { pattern: String, problem: String },
+
     #[error("cannot sync {path} to the disk: {source}")]
     Sync { path: String, source: io::Error },
 }
@@ -41,7 +47,14 @@ pub enum Error {
 impl Error {
     /// Whether the same call may succeed later without anything changing in its arguments.
     pub fn may_pass(&self) -> bool {
-        matches!(self, Self::Full { .. } | Self::Denied { .. } | Self::Store { .. } | Self::Sync { .. })
+        matches!(
+            self,
+            Self::Full { .. }
+                | Self::Denied { .. }
+                | Self::Store { .. }
+                | Self::Sync { .. }
+                | Self::List { .. }
+        )
     }
 
     pub(crate) fn store(action: &'static str, path: &str, source: object_store::Error) -> Self {

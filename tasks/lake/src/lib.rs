@@ -1,7 +1,7 @@
 //! The lake: immutable Parquet files at an object_store URL, and the commit log that says which of them exist.
 //!
 //! Owns the URL (`/a/folder`, `file://`, `memory://`, `gs://`, `s3://`), the layout of paths, the commit log with its fence and its index,
-//! the hours that loaders read, the watermark cache and the search for orphans. Nobody else talks to object_store.
+//! the hours that loaders read, the watermark cache, the search for orphans and for objects by pattern. Nobody else talks to object_store.
 //!
 //! Not here: Parquet itself and Kafka (`stream`), warehouses (`warehouse`), what is done with an hour (`kinds`).
 //!
@@ -19,6 +19,7 @@
 
 mod commit;
 mod error;
+mod find;
 mod hours;
 pub mod layout;
 mod log;
@@ -29,6 +30,7 @@ mod watermark;
 
 pub use commit::{Commit, DataFile};
 pub use error::Error;
+pub use find::Found;
 pub use hours::{HourManifest, floor_hour};
 pub use objects::WrittenFile;
 pub use orphans::Orphan;

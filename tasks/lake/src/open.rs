@@ -35,16 +35,7 @@ impl Lake {
                 Self::open_folder(url, &folder)
             }
             "memory" => Ok(Self::new("memory://".into(), None, Box::new(InMemory::new()))),
-            "gs" => {
-                let builder = GoogleCloudStorageBuilder::from_env().with_url(bucket_url(url, &parsed)?);
-                let store = builder.build().map_err(|error| problem(url, error.to_string()))?;
-                Ok(Self::in_bucket(&parsed, store))
-            }
-            "s3" => {
-                let builder = AmazonS3Builder::from_env().with_url(bucket_url(url, &parsed)?);
-                let store = builder.build().map_err(|error| problem(url, error.to_string()))?;
-                Ok(Self::in_bucket(&parsed, store))
-            }
+            "gs" | "s3" => Ok(Self::in_bucket(&parsed, bucket_store(url)?)),
             _ => Err(problem(url, format!("unknown scheme `{scheme}`; {SCHEMES}"))),
         }
     }
@@ -66,11 +57,11 @@ impl Lake {
         Lake { inner: Arc::new(Inner { url, folder, store, index: log::Index::default() }) }
     }
 
-    fn in_bucket(url: &Url, store: impl ObjectStore) -> Lake {
+    fn in_bucket(url: &Url, store: Box<dyn ObjectStore>) -> Lake {
         let prefix = ObjectPath::from(url.path());
         let url = url.as_str().trim_end_matches('/').to_owned();
         if prefix.as_ref().is_empty() {
-            return Self::new(url, None, Box::new(store));
+            return Self::new(url, None, store);
         }
         Self::new(url, None, Box::new(PrefixStore::new(store, prefix)))
     }
@@ -108,11 +99,19 @@ fn probe(root: &Path) -> std::io::Result<()> {
     }
 }
 
-fn bucket_url(url: &str, parsed: &Url) -> Result<String, Error> {
-    match parsed.host_str() {
-        Some(bucket) if !bucket.is_empty() => Ok(format!("{}://{bucket}", parsed.scheme())),
-        _ => Err(problem(url, format!("names no bucket, as in {}://bucket/path", parsed.scheme()))),
-    }
+/// The whole bucket of a `gs://` or `s3://` URL, not contacted yet.
+pub(crate) fn bucket_store(url: &str) -> Result<Box<dyn ObjectStore>, Error> {
+    let parsed = Url::parse(url).map_err(|error| problem(url, error.to_string()))?;
+    let Some(bucket) = parsed.host_str().filter(|bucket| !bucket.is_empty()) else {
+        return Err(problem(url, format!("names no bucket, as in {}://bucket/path", parsed.scheme())));
+    };
+    let bucket = format!("{}://{bucket}", parsed.scheme());
+    let wrong = |error: object_store::Error| problem(url, error.to_string());
+    Ok(match parsed.scheme() {
+        "gs" => Box::new(GoogleCloudStorageBuilder::from_env().with_url(bucket).build().map_err(wrong)?),
+        "s3" => Box::new(AmazonS3Builder::from_env().with_url(bucket).build().map_err(wrong)?),
+        scheme => return Err(problem(url, format!("unknown scheme `{scheme}`; {SCHEMES}"))),
+    })
 }
 
 fn problem(url: &str, problem: String) -> Error {

@@ -123,3 +123,18 @@ async fn a_very_long_line_is_cut_into_pieces_and_nothing_is_lost() {
     let total: usize = bench.told.text().iter().map(String::len).sum();
     assert_eq!(total, 200_000);
 }
+
+#[tokio::test]
+async fn a_process_is_stopped_with_the_signal_that_its_service_names() {
+    let bench = Bench::new();
+    let script = "trap 'echo got INT; exit 0' INT; trap 'echo got TERM; exit 0' TERM; echo up; while :; do sleep 0.05; done";
+    let mut context = bench.context(json!({"command": ["sh", "-c", script]}));
+    context.stop_signal = Some("INT".to_string());
+    let cancel = async {
+        bench.told.wait_for("up").await;
+        bench.cancel.cancel();
+    };
+    let (outcome, ()) = tokio::join!(bench.run_as("process", context), cancel);
+    assert_eq!(outcome, Err(TaskError::Cancelled));
+    assert!(bench.told.text().contains(&"got INT".to_string()), "{:?}", bench.told.text());
+}

@@ -4,38 +4,70 @@ use chrono::{DateTime, TimeZone, Utc};
 use kinds::Env;
 use model::platform::{Approval, Asker, Platform, PlatformError, TriggerRequest};
 use model::task::{Sink, Stream};
-use model::{CheckResult, Clock, FixedClock, Outcome, Registry, RunState, TaskContext, TaskError, Window};
+use model::{CheckResult, FixedClock, Outcome, Registry, RunState, Task, TaskContext, TaskError, Window};
 use serde_json::Value;
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
+use warehouse::Warehouse;
 
-/// No run can be asked for or about.
-struct NoPlatform;
+/// Runs and approvals as a test wants them.
+#[derive(Default)]
+pub struct TestPlatform {
+    pub runs: Mutex<BTreeMap<(String, String), RunState>>,
+    pub triggered: Mutex<Vec<TriggerRequest>>,
+    pub approval: Mutex<Option<Approval>>,
+    pub is_down: AtomicBool,
+}
+
+impl TestPlatform {
+    pub fn put(&self, dag: &str, run: &str, state: RunState) {
+        self.runs.lock().unwrap().insert((dag.to_string(), run.to_string()), state);
+    }
+
+    fn answer(&self) -> Result<(), PlatformError> {
+        if self.is_down.load(Ordering::Relaxed) {
+            return Err(PlatformError::Unavailable("the store does not answer".to_string()));
+        }
+        Ok(())
+    }
+}
 
 #[async_trait::async_trait]
-impl Platform for NoPlatform {
+impl Platform for TestPlatform {
     async fn trigger(&self, request: TriggerRequest) -> Result<(), PlatformError> {
-        Err(PlatformError::Refused(format!("there is no dag '{}'", request.dag_id)))
+        self.answer()?;
+        if request.dag_id == "nowhere" {
+            return Err(PlatformError::Refused("there is no dag 'nowhere'".to_string()));
+        }
+        self.put(&request.dag_id, &request.run_id, RunState::Queued);
+        self.triggered.lock().unwrap().push(request);
+        Ok(())
     }
 
-    async fn run_state(&self, _: &str, _: &str) -> Result<Option<RunState>, PlatformError> {
-        Ok(None)
+    async fn run_state(&self, dag: &str, run: &str) -> Result<Option<RunState>, PlatformError> {
+        self.answer()?;
+        Ok(self.runs.lock().unwrap().get(&(dag.to_string(), run.to_string())).copied())
     }
 
+    /// The run named `of <start of window>` or `at <logical date>`.
     async fn run_for(
         &self,
-        _: &str,
-        _: Option<Window>,
-        _: Option<DateTime<Utc>>,
+        dag: &str,
+        window: Option<Window>,
+        logical_date: Option<DateTime<Utc>>,
     ) -> Result<Option<(String, RunState)>, PlatformError> {
-        Ok(None)
+        let name = window.map(|window| format!("of {}", window.start));
+        let name = name.or(logical_date.map(|date| format!("at {date}"))).unwrap_or_default();
+        Ok(self.run_state(dag, &name).await?.map(|state| (name, state)))
     }
 
     async fn approval(&self, _: &Asker, _: &str) -> Result<Approval, PlatformError> {
-        Ok(Approval::Waiting)
+        self.answer()?;
+        Ok(self.approval.lock().unwrap().clone().unwrap_or(Approval::Waiting))
     }
 }
 
@@ -84,8 +116,11 @@ pub struct Bench {
     pub cancel: CancellationToken,
     pub clock: Arc<FixedClock>,
     pub lake: lake::Lake,
+    pub platform: Arc<TestPlatform>,
+    /// What is told of any group.
+    pub lags: Arc<Mutex<Result<BTreeMap<String, u64>, String>>>,
     /// The dags folder; gone with the bench.
-    _folder: tempfile::TempDir,
+    pub folder: tempfile::TempDir,
     grace: Duration,
 }
 
@@ -98,12 +133,22 @@ impl Bench {
         let folder = tempfile::tempdir().unwrap();
         let clock = Arc::new(FixedClock::at(noon()));
         let lake = lake::Lake::open("memory://").unwrap();
+        let lags = Arc::new(Mutex::new(Ok(BTreeMap::new())));
+        let told_lags = lags.clone();
+        let opened = OnceLock::<Arc<dyn Warehouse>>::new();
         let env = Env {
             program: std::env::current_exe().unwrap(),
             dags_dir: folder.path().to_path_buf(),
             brokers: String::new(),
             lake: lake.clone(),
-            warehouse: Arc::new(|| warehouse::open("duckdb::memory:").map_err(|error| error.to_string())),
+            warehouse: Arc::new(move || {
+                Ok(opened.get_or_init(|| warehouse::open("duckdb::memory:").unwrap()).clone())
+            }),
+            group_lag: Arc::new(move |_, _| {
+                let lags = told_lags.lock().unwrap().clone();
+                Box::pin(async move { lags })
+            }),
+            venvs_dir: folder.path().join("venvs"),
             topic_columns: Arc::new(|_, topic| Err(format!("no schema for {topic}"))),
             clock: clock.clone(),
             node: format!("test:/data/{}", std::process::id()),
@@ -115,17 +160,33 @@ impl Bench {
             cancel: CancellationToken::new(),
             clock,
             lake,
-            _folder: folder,
+            platform: Arc::default(),
+            lags,
+            folder,
             grace: Duration::from_millis(200),
         }
     }
 
     pub async fn run(&self, kind: &str, with: Value) -> Result<Outcome, TaskError> {
-        let task = self.registry.get(kind).unwrap_or_else(|| panic!("no kind {kind}"));
-        task.run(self.context(with)).await
+        self.run_as(kind, self.context(with)).await
     }
 
-    fn context(&self, with: Value) -> TaskContext {
+    pub async fn run_as(&self, kind: &str, context: TaskContext) -> Result<Outcome, TaskError> {
+        self.kind(kind).run(context).await
+    }
+
+    /// What is found wrong when the file is loaded, as `key: message`.
+    pub fn problems(&self, kind: &str, with: Value) -> Vec<String> {
+        let found = self.kind(kind).check(&with, self.folder.path());
+        found.into_iter().map(|problem| format!("{}: {}", problem.key, problem.message)).collect()
+    }
+
+    fn kind(&self, kind: &str) -> &Arc<dyn Task> {
+        self.registry.get(kind).unwrap_or_else(|| panic!("no kind {kind}"))
+    }
+
+    /// Of a try that began at noon.
+    pub fn context(&self, with: Value) -> TaskContext {
         TaskContext {
             dag_id: "d".to_string(),
             run_id: "r".to_string(),
@@ -138,12 +199,12 @@ impl Bench {
             window: None,
             with,
             env: BTreeMap::from([("COLOUR".to_string(), "teal".to_string())]),
-            first_started_at: self.clock.now(),
+            first_started_at: noon(),
             cancel: self.cancel.clone(),
             grace: self.grace,
             stop_signal: None,
             sink: self.told.clone(),
-            platform: Arc::new(NoPlatform),
+            platform: self.platform.clone(),
         }
     }
 }

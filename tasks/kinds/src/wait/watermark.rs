@@ -1,6 +1,8 @@
-//! `wait.watermark`: until the lake is complete up to an instant. Between two looks it holds no slot.
+//! `wait.watermark`: until the lake is complete up to an instant.
 
+use super::{Look, Pace, Waits};
 use crate::env::Env;
+use crate::span::Span;
 use crate::with;
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
@@ -13,7 +15,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-const POKE_DEFAULT: Duration = Duration::from_secs(1);
+const POLL: Duration = Duration::from_secs(1);
 const ASSET_PREFIX: &str = "lake/";
 
 #[derive(Deserialize, JsonSchema)]
@@ -25,19 +27,20 @@ struct With {
     at: DateTime<Utc>,
     /// Give up after this long; for ever if not said.
     #[serde(default)]
-    timeout: Option<Value>,
-    /// Time between two looks.
+    timeout: Option<Span>,
+    /// Time between two looks: 1s if not said.
     #[serde(default)]
-    poke: Option<Value>,
+    poll: Option<Span>,
 }
 
 pub struct Watermark {
     env: Arc<Env>,
+    waits: Arc<Waits>,
 }
 
 impl Watermark {
-    pub fn new(env: Arc<Env>) -> Self {
-        Watermark { env }
+    pub fn new(env: Arc<Env>, waits: Arc<Waits>) -> Self {
+        Watermark { env, waits }
     }
 
     /// The topic that is furthest behind and its watermark.
@@ -53,6 +56,22 @@ impl Watermark {
             }
         }
         slowest.ok_or_else(|| TaskError::Fail("with.assets is empty".to_string()))
+    }
+
+    async fn look(&self, ctx: &TaskContext, with: &With) -> Result<Look, TaskError> {
+        let (topic, reached) = self.slowest(&with.assets).await?;
+        let wanted = with.at.to_rfc3339();
+        let Some(reached) = reached else {
+            return Ok(Look::NotYet(format!("lake/{topic} has no watermark yet, {wanted} is needed")));
+        };
+        if reached < with.at {
+            let state =
+                format!("lake/{topic} is complete up to {}, {wanted} is needed", reached.to_rfc3339());
+            return Ok(Look::NotYet(state));
+        }
+        ctx.sink
+            .log(Stream::System, format!("complete up to {} ({topic} is the slowest)", reached.to_rfc3339()));
+        Ok(Look::Met(json!({ "watermark": reached })))
     }
 }
 
@@ -81,35 +100,8 @@ impl Task for Watermark {
 
     async fn run(&self, ctx: TaskContext) -> Result<Outcome, TaskError> {
         let with: With = with::read(&ctx.with)?;
-        let (topic, reached) = self.slowest(&with.assets).await?;
-        if let Some(reached) = reached.filter(|reached| *reached >= with.at) {
-            ctx.sink.log(
-                Stream::System,
-                format!("complete up to {} ({topic} is the slowest)", reached.to_rfc3339()),
-            );
-            return Ok(Outcome::Done { outputs: json!({ "watermark": reached }) });
-        }
-        let waited = (self.env.clock.now() - ctx.first_started_at).to_std().unwrap_or_default();
-        let state = reached.map_or_else(
-            || "has no watermark yet".to_string(),
-            |at| format!("is complete up to {}", at.to_rfc3339()),
-        );
-        if let Some(limit) = with.timeout.map(|value| with::duration("timeout", &value)).transpose()?
-            && waited >= limit
-        {
-            let wanted = with.at.to_rfc3339();
-            return Err(TaskError::Fail(format!(
-                "lake/{topic} {state}, {wanted} is needed, and {} s are over; look at the streaming job under Services",
-                limit.as_secs()
-            )));
-        }
-        if waited < POKE_DEFAULT {
-            ctx.sink
-                .log(Stream::System, format!("lake/{topic} {state}; waiting for {}", with.at.to_rfc3339()));
-        }
-        let again_in =
-            with.poke.map(|value| with::duration("poke", &value)).transpose()?.unwrap_or(POKE_DEFAULT);
-        Ok(Outcome::Poke { again_in })
+        let pace = Pace::new(with.poll, POLL, with.timeout);
+        self.waits.look(&ctx, &pace, self.look(&ctx, &with)).await
     }
 }
 
