@@ -11,7 +11,7 @@ use crate::ticks::{TickDecision, insert_ticks};
 use crate::tx::{in_tx, ring};
 use crate::{Error, Result, Store, audit};
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
-use model::dag::Schedule;
+use model::dag::{Schedule, WindowRule};
 use model::{Dag, Window};
 use serde_json::{Value, json};
 use sqlx::{FromRow, PgConnection};
@@ -79,7 +79,8 @@ impl Store {
             return Ok(false);
         }
         let tick = after(last_tick, now, TimeDelta::microseconds(1));
-        let run = run_of(dag_id, version_id, &dag, &waiting, tick);
+        let window = hull(&waiting).or_else(|| window_of(&dag, last_tick, tick));
+        let run = run_of(dag_id, version_id, &dag, &waiting, window, tick);
         let made = insert_runs(&mut tx, std::slice::from_ref(&run), now).await?;
         insert_ticks(&mut tx, dag_id, &[&(tick, TickDecision::Ran(run))], now).await?;
         sqlx::query("delete from asset_queue where dag_id = $1 and event = any($2)")
@@ -229,6 +230,14 @@ pub(crate) fn after(
     last_tick.map_or(now, |last| now.max(last + distance))
 }
 
+/// What a run of a schedule without ticks is about: since the run before, if the dag wants what came since then.
+pub(crate) fn window_of(dag: &Dag, last_tick: Option<DateTime<Utc>>, tick: DateTime<Utc>) -> Option<Window> {
+    match dag.window {
+        WindowRule::PreviousTick => last_tick.map(|start| Window { start, end: tick }),
+        _ => model::schedule::window_at(&dag.window, &dag.schedule, tick),
+    }
+}
+
 pub(crate) fn default_params(dag: &Dag) -> Value {
     let defaults = dag.params.iter().filter_map(|(name, param)| Some((name.clone(), param.default.clone()?)));
     Value::Object(defaults.collect())
@@ -240,15 +249,27 @@ fn is_due(dag: &Dag, written: &BTreeSet<&str>) -> bool {
     if *all { !assets.is_empty() && has.all(|has| has) } else { has.any(|has| has) }
 }
 
-/// The newest event of each asset says what the run is about.
-fn run_of(dag_id: &str, version_id: i64, dag: &Dag, waiting: &[Waiting], tick: DateTime<Utc>) -> NewRun {
-    let newest: BTreeMap<&str, &Waiting> =
-        waiting.iter().map(|event| (event.asset.as_str(), event)).collect();
+fn newest(waiting: &[Waiting]) -> BTreeMap<&str, &Waiting> {
+    waiting.iter().map(|event| (event.asset.as_str(), event)).collect()
+}
+
+/// From the first to the last instant of what the runs that wrote the assets were about.
+fn hull(waiting: &[Waiting]) -> Option<Window> {
+    let newest = newest(waiting);
     let windows = || newest.values().filter_map(|event| event.window_start.zip(event.window_end));
-    let hull = windows().map(|(start, _)| start).min().zip(windows().map(|(_, end)| end).max());
-    let window = hull
-        .map(|(start, end)| Window { start, end })
-        .or_else(|| model::schedule::window_at(&dag.window, &dag.schedule, tick));
+    let start = windows().map(|(start, _)| start).min()?;
+    Some(Window { start, end: windows().map(|(_, end)| end).max()? })
+}
+
+fn run_of(
+    dag_id: &str,
+    version_id: i64,
+    dag: &Dag,
+    waiting: &[Waiting],
+    window: Option<Window>,
+    tick: DateTime<Utc>,
+) -> NewRun {
+    let newest = newest(waiting);
     let by: Vec<String> =
         newest.values().map(|event| format!("{} by {}", event.asset, event.who)).take(20).collect();
     NewRun {

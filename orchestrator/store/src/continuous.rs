@@ -1,6 +1,6 @@
 //! Dags whose next run starts when the one before has ended.
 
-use crate::assets::{after, default_params};
+use crate::assets::{after, default_params, window_of};
 use crate::runs::{NewRun, RunType, insert_runs};
 use crate::ticks::{TickDecision, insert_ticks};
 use crate::tx::{in_tx, ring};
@@ -70,7 +70,7 @@ impl Store {
             run_id: format!("continuous__{}", tick.to_rfc3339_opts(SecondsFormat::Micros, false)),
             version_id,
             run_type: RunType::Scheduled,
-            window: model::schedule::window_at(&dag.window, &dag.schedule, tick),
+            window: window_of(&dag, last_tick, tick),
             logical_date: Some(tick),
             run_after: tick,
             params: default_params(&dag),

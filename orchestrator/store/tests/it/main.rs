@@ -1,13 +1,18 @@
 //! The store against a real Postgres: one private server for all tests, one database each.
 
+mod backfills;
 mod claims;
 mod connecting;
+mod control;
 mod dags;
 mod ends;
 mod ledger;
 mod nodes;
+mod notices;
+mod people;
 mod promotion;
 mod records;
 mod runs;
 mod states;
 mod support;
+mod triggers;
