@@ -14,8 +14,8 @@ const HELP: &str = "cargo xtask <task>
   ci      everything that must hold: fmt, clippy, tidy, generated files, tests, smoke
   tidy    the shape of the house: arrows, owners, sizes, documents
   smoke   the whole pipeline over a bounded history, reconciled
-  bench [targets | growth]
-          the figures of docs/benchmarks.md, each beside this machine's own commit time
+  bench [targets | growth | airflow]
+          the figures of docs/benchmarks.md, each beside this machine's own commit time; `airflow`: the same shapes on Apache Airflow
   chaos engine [seconds]
           several nodes under kill, stop, cut and slow wires, lost replies, restarts of Postgres; then rows and traces must agree
   chaos pipeline [kills]

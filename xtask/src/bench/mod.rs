@@ -3,6 +3,7 @@
 //! Each figure stands beside the time of a durable one-row update on the same Postgres in the same minutes: machines differ, ratios
 //! stay.
 
+mod airflow;
 mod dags;
 mod growth;
 mod http;
@@ -16,18 +17,17 @@ use std::path::Path;
 
 pub fn run(root: &Path, arguments: &[String]) -> Result<()> {
     let what = arguments.first().map(String::as_str);
-    if !matches!(what, None | Some("targets" | "growth")) {
-        bail!("bench what? `targets` or `growth`");
+    if !matches!(what, None | Some("targets" | "growth" | "airflow")) {
+        bail!("bench what? `targets`, `growth` or `airflow`");
     }
     cargo(root, &["build", "--release", "--package", "app"])?;
     let program = built(root, "release")?;
-    if what != Some("growth") {
-        targets::run(&program)?;
+    match what {
+        Some("targets") => targets::run(&program),
+        Some("growth") => growth::run(&program),
+        Some(_) => airflow::run(root, &program),
+        None => targets::run(&program).and_then(|()| growth::run(&program)),
     }
-    if what != Some("targets") {
-        growth::run(&program)?;
-    }
-    Ok(())
 }
 
 fn median(mut values: Vec<f64>) -> f64 {
