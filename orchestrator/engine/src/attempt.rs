@@ -102,6 +102,13 @@ async fn execute(core: &Arc<Core>, live: &Arc<Live>, claimed: &Claimed) -> End {
         Ok(built) => built,
         Err(end) => return end,
     };
+    if let Some(service) = &task.service
+        && service.ready.is_none()
+        && !kind.is_service()
+    {
+        // Such a kind never says it.
+        live.tell_ready();
+    }
     let _watched = watch.map(|watch| {
         AbortOnDropHandle::new(tokio::spawn(within(probes::watch(core.clone(), live.clone(), watch))))
     });

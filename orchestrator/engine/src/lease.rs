@@ -124,15 +124,18 @@ impl Round for Lease {
     const NAME: &'static str = "lease";
 
     async fn tick(&mut self) -> Result<Again> {
-        let core = &self.core;
-        // Before anything is told to the store: all nodes go by its time.
-        core.clock.measure(core.config.lease_ttl / 3).await?;
-        let now = core.clock.now();
-        if self.core.node.is_registered() {
-            self.beat(now).await?;
-        } else {
+        let core = self.core.clone();
+        let limit = core.config.lease_ttl / 3;
+        if !core.node.is_registered() {
+            core.clock.measure(limit).await?;
+            let now = core.clock.now();
             self.register(now).await?;
+            return Ok(Again::At(now + delta(core.config.heartbeat_every())));
         }
-        Ok(Again::At(now + delta(self.core.config.heartbeat_every())))
+        let now = core.clock.now();
+        let (beaten, measured) = tokio::join!(self.beat(now), core.clock.measure(limit));
+        beaten?;
+        measured?;
+        Ok(Again::At(now + delta(core.config.heartbeat_every())))
     }
 }

@@ -30,7 +30,8 @@ impl Round for Reaper {
     async fn tick(&mut self) -> Result<Again> {
         let now = self.core.clock.now();
         let ttl = self.core.config.lease_ttl;
-        if self.duty.hold(now).await?.is_some() {
+        // After a clock was set, heartbeats from before say nothing: each node may send one of the new time first.
+        if self.duty.hold(now).await?.is_some() && self.core.clock.is_steady_for(delta(ttl)) {
             let (nodes, attempts) = self.core.store.expire_nodes(now, ttl).await?;
             if nodes > 0 {
                 warn!(nodes, attempts, "nodes were not heard of and are given up");

@@ -1,7 +1,7 @@
 //! The time of the store, on a node whose own clock may be wrong by minutes: the local clock, put right by what was measured.
 //!
-//! All nodes so agree on leases, duties and ticks within half a round trip. It never goes back; a store whose clock was set back makes it
-//! stand until the time has come again.
+//! All nodes so agree on leases, duties and ticks within half a round trip. It does not go back for less than two seconds: it stands
+//! until the time has come again. More than that means that somebody has set a clock, and is followed.
 //!
 //! Not here: when to measure (the lease loop, before each heartbeat).
 
@@ -34,10 +34,12 @@ pub struct StoreClock {
     offset: AtomicI64,
     /// The latest instant that was told.
     told: AtomicI64,
+    /// When a clock was set last, as far as it was noticed.
+    set_at: AtomicI64,
 }
 
-/// A clock that is so wrong is worth a line in the log.
-const WORTH_TELLING: TimeDelta = TimeDelta::seconds(2);
+/// A step of a clock, not its drift.
+const STEP: TimeDelta = TimeDelta::seconds(2);
 /// The first answer tells nothing else than the time, so it is waited for.
 const FIRST_ANSWER_MAX: Duration = Duration::from_secs(30);
 
@@ -47,12 +49,12 @@ impl StoreClock {
         local: Arc<dyn Clock>,
         reference: Arc<dyn Reference>,
     ) -> store::Result<Arc<StoreClock>> {
-        let (offset, told) = (AtomicI64::new(0), AtomicI64::new(i64::MIN));
-        let clock = StoreClock { local, reference, offset, told };
+        let (offset, told, set_at) = (AtomicI64::new(0), AtomicI64::new(i64::MIN), AtomicI64::new(i64::MIN));
+        let clock = StoreClock { local, reference, offset, told, set_at };
         let (least, most) = clock.bounds(FIRST_ANSWER_MAX).await?;
         let offset = least + (most - least) / 2;
         clock.offset.store(offset, Relaxed);
-        if TimeDelta::microseconds(offset).abs() > WORTH_TELLING {
+        if is_step(offset) {
             warn!(seconds = offset / 1_000_000, "the clock of this machine is wrong; the database's is used");
         }
         Ok(Arc::new(clock))
@@ -70,13 +72,22 @@ impl StoreClock {
         let before = self.offset.load(Relaxed);
         let after = before.clamp(least, most);
         self.offset.store(after, Relaxed);
-        if TimeDelta::microseconds(after.saturating_sub(before)).abs() > WORTH_TELLING {
+        if is_step(after.saturating_sub(before)) {
+            let now = micros(self.local.now()).saturating_add(after);
+            self.told.store(now, Relaxed);
+            self.set_at.store(now, Relaxed);
             info!(
                 seconds = (after - before) / 1_000_000,
                 "a clock was set: the database's or this machine's"
             );
         }
         Ok(())
+    }
+
+    /// Whether no clock was set for so long.
+    pub(crate) fn is_steady_for(&self, time: TimeDelta) -> bool {
+        micros(self.now()).saturating_sub(self.set_at.load(Relaxed))
+            >= time.num_microseconds().unwrap_or(i64::MAX)
     }
 
     /// Between which two the offset lies.
@@ -96,6 +107,10 @@ impl Clock for StoreClock {
     fn now(&self) -> DateTime<Utc> {
         StoreClock::now(self)
     }
+}
+
+fn is_step(micros: i64) -> bool {
+    TimeDelta::microseconds(micros).abs() > STEP
 }
 
 fn micros(instant: DateTime<Utc>) -> i64 {
@@ -130,15 +145,31 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn it_never_goes_back() {
+    async fn it_does_not_go_back_for_a_little_and_stands_until_the_time_has_come_again() {
         let (local, there) = (at(0), at(100));
         let clock = StoreClock::start(local.clone(), Arc::new(SameClock(there.clone()))).await.unwrap();
         assert_eq!(seconds(&*clock), 100);
-        there.advance(TimeDelta::seconds(-60));
+        there.advance(TimeDelta::seconds(-1));
         clock.measure(FIRST_ANSWER_MAX).await.unwrap();
         assert_eq!(seconds(&*clock), 100);
-        local.advance(TimeDelta::seconds(70));
-        assert_eq!(seconds(&*clock), 110);
+        local.advance(TimeDelta::seconds(5));
+        assert_eq!(seconds(&*clock), 104);
+        assert!(clock.is_steady_for(TimeDelta::minutes(1)));
+    }
+
+    #[tokio::test]
+    async fn a_store_whose_clock_was_set_is_followed_and_that_is_known_for_a_while() {
+        for step in [-600, 600] {
+            let (local, there) = (at(0), at(10_000));
+            let clock = StoreClock::start(local.clone(), Arc::new(SameClock(there.clone()))).await.unwrap();
+            assert_eq!(seconds(&*clock), 10_000);
+            there.advance(TimeDelta::seconds(step));
+            clock.measure(FIRST_ANSWER_MAX).await.unwrap();
+            assert_eq!(seconds(&*clock), 10_000 + step);
+            assert!(!clock.is_steady_for(TimeDelta::seconds(30)));
+            local.advance(TimeDelta::seconds(30));
+            assert!(clock.is_steady_for(TimeDelta::seconds(30)));
+        }
     }
 
     /// Takes its time with the answer, on both ways alike.

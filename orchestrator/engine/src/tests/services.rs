@@ -3,7 +3,7 @@
 use super::world::{World, dag, service, task};
 use crate::config::EngineConfig;
 use model::RunState;
-use model::dag::Restart;
+use model::dag::{Restart, TaskDef};
 use serde_json::json;
 use std::time::Duration;
 
@@ -27,6 +27,18 @@ async fn what_needs_a_service_waits_until_it_is_ready_and_then_starts_at_once() 
     world.fake.until("cancel", "svc", 1).await;
     assert_eq!(node.until_final(&world, &run).await, RunState::Success);
     world.assert_sound().await;
+}
+
+#[tokio::test]
+async fn a_kind_that_knows_nothing_of_services_is_ready_once_it_was_started() {
+    let world = World::new().await;
+    let mut node = world.node("a").await;
+    let plain = TaskDef { uses: "fake".into(), ..service("svc", Restart::OnFailure, 2) };
+    let plain = TaskDef { with: json!({ "do": "gate" }), ..plain };
+    let run = world.trigger(&dag("d", vec![plain, task("user", &[0], json!({}))]), "r1").await;
+    node.turn().await;
+    world.fake.until("end", "user", 1).await;
+    assert_eq!(node.until_final(&world, &run).await, RunState::Success);
 }
 
 #[tokio::test]

@@ -51,6 +51,25 @@ async fn nodes_whose_clocks_are_five_minutes_wrong_keep_their_leases_and_plan_ea
     world.assert_sound().await;
 }
 
+#[tokio::test]
+async fn nobody_is_given_up_because_the_clock_of_the_store_was_set() {
+    let world = World::new().await;
+    let (mut a, mut b) = (world.node("a").await, world.node("b").await);
+    let ids = [a.core.node.id(), b.core.node.id()];
+    for step in [600, -600] {
+        world.set_store_clock(step);
+        for _ in 0..10 {
+            // One learns of it first, and its reaper comes before the other's heartbeat.
+            for node in [&mut a, &mut b] {
+                node.lease.tick().await.unwrap();
+                node.reaper.tick().await.unwrap();
+            }
+            world.advance(5);
+        }
+    }
+    assert_eq!([a.core.node.id(), b.core.node.id()], ids, "who is given up begins anew");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whole_nodes_whose_clocks_are_five_minutes_wrong_work_together() {
     let world = World::new().await;

@@ -18,7 +18,6 @@ use crate::rounds::{Again, Frame, Round, supervise};
 use crate::stats::Stats;
 use crate::store_clock::{Reference, StoreClock};
 use crate::sweep::Sweep;
-use crate::triggers::Triggers;
 use crate::worker::{Core, Worker};
 use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
@@ -27,6 +26,7 @@ use model::retry::RetryPolicy;
 use model::{Clock, FixedClock, RunState};
 use serde_json::{Value, json};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
 use std::time::Duration;
 use store::Store;
 use store::runs::{NewRun, Run, RunType};
@@ -47,6 +47,16 @@ impl Reference for SameClock {
     }
 }
 
+/// The same after somebody has set it.
+struct SetAhead(Arc<FixedClock>, Arc<AtomicI64>);
+
+#[async_trait]
+impl Reference for SetAhead {
+    async fn now(&self) -> store::Result<DateTime<Utc>> {
+        Ok(self.0.now() + TimeDelta::seconds(self.1.load(Relaxed)))
+    }
+}
+
 /// A clock that is wrong by so much.
 struct Skewed(Arc<FixedClock>, TimeDelta);
 
@@ -61,6 +71,8 @@ pub struct World {
     pub clock: Arc<FixedClock>,
     pub fake: Arc<Fake>,
     pub outside: Arc<Outside>,
+    /// Seconds by which the store's clock was set.
+    set_ahead: Arc<AtomicI64>,
     database: Database,
 }
 
@@ -81,7 +93,14 @@ impl World {
         let store = Store::connect(url, 10).await.expect("the test database");
         store.migrate().await.expect("migrations");
         let clock = Arc::new(FixedClock::at(utc("2026-11-22T10:00:00Z")));
-        World { store, clock, fake: Arc::default(), outside: Arc::default(), database }
+        World {
+            store,
+            clock,
+            fake: Arc::default(),
+            outside: Arc::default(),
+            set_ahead: Arc::default(),
+            database,
+        }
     }
 
     pub fn now(&self) -> DateTime<Utc> {
@@ -90,6 +109,11 @@ impl World {
 
     pub fn advance(&self, seconds: i64) {
         self.clock.advance(TimeDelta::seconds(seconds));
+    }
+
+    /// Somebody sets the store's clock.
+    pub fn set_store_clock(&self, seconds: i64) {
+        self.set_ahead.fetch_add(seconds, Relaxed);
     }
 
     pub fn config(&self, name: &str) -> EngineConfig {
@@ -121,7 +145,8 @@ impl World {
     async fn node_on(&self, config: EngineConfig, store: Store, skew: TimeDelta) -> TestNode {
         let (bells, stats) = (Bells::default(), Arc::new(Stats::default()));
         let local = Arc::new(Skewed(self.clock.clone(), skew));
-        let clock = StoreClock::start(local, Arc::new(SameClock(self.clock.clone()))).await.expect("a clock");
+        let reference = Arc::new(SetAhead(self.clock.clone(), self.set_ahead.clone()));
+        let clock = StoreClock::start(local, reference).await.expect("a clock");
         let ship =
             LogShip::new(clock.clone(), stats.clone(), Mask::of(&config.secrets), bells.logship.clone());
         let node = Arc::new(Node::new(config.fence_after()));
@@ -191,7 +216,6 @@ pub struct TestNode {
     pub sweep: Sweep,
     pub reaper: Reaper,
     pub planner: Planner,
-    pub triggers: Triggers,
     pub deadlines: Deadlines,
     pub notifier: Notifier,
     _shipping: DropGuard,
@@ -212,7 +236,6 @@ impl TestNode {
             sweep: Sweep(core.clone()),
             reaper: Reaper::new(core.clone()),
             planner: Planner::new(core.clone()),
-            triggers: Triggers::new(core.clone()),
             deadlines: Deadlines(core.clone()),
             notifier: Notifier::new(core.clone()),
             _shipping: cancel.drop_guard(),
