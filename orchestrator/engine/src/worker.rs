@@ -227,6 +227,10 @@ impl Round for Worker {
 
     async fn tick(&mut self) -> Result<Again> {
         let core = &self.0;
+        if !core.node.may_act(core.clock.now()) {
+            // Slots that are reserved and given back would ring for the next look, and that one for the next.
+            return Ok(Again::Later);
+        }
         for _ in 0..CALLS_MAX {
             let reservation = core.slots.reserve_to_look(CLAIM_MAX);
             let Some(claim) = core.claim(&reservation) else { return Ok(Again::Later) };

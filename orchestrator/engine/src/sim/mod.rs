@@ -1,0 +1,3 @@
+//! A seeded simulator of the whole engine.
+
+pub(crate) mod realm;
