@@ -2,9 +2,12 @@
 
 /// The nearest name, if it is near enough to be a typing error.
 pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let far = (name.chars().count() / 3).max(1);
+    let length = name.chars().count();
+    // Of a name of one letter nothing would be left.
+    let far = (length / 3).max(1).min(length.saturating_sub(1));
     known
         .into_iter()
+        .filter(|candidate| candidate.chars().count().abs_diff(length) <= far)
         .map(|candidate| (strsim::damerau_levenshtein(name, candidate), candidate))
         .filter(|(distance, _)| *distance <= far)
         .min_by_key(|(distance, _)| *distance)

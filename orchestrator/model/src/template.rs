@@ -10,10 +10,11 @@ mod filters;
 #[cfg(test)]
 mod tests;
 
-pub use check::{Names, TemplateProblem, check};
+pub(crate) use check::is_known_root;
+pub use check::{Found, Given, Names, NoTasks, TaskNames, TemplateProblem, check, check_expression};
 pub use context::{DagFacts, RunFacts, TaskFacts, TemplateContext};
-pub use expression::{condition, evaluate};
 pub(crate) use expression::inner;
+pub use expression::{condition, evaluate};
 
 use minijinja::{Environment, UndefinedBehavior};
 use serde_json::{Map, Value};

@@ -1,220 +1,139 @@
-//! From tasks as written to tasks as run: needs resolved, cycles named, kinds and templates asked, groups expanded, all in order.
+//! From tasks as written to tasks as run: kinds asked, what they stand for put in their place, all in order.
 
 use super::fields::Reader;
-use super::tasks::RawTask;
-use super::yaml::Node;
-use crate::dag::{Dag, Service, TaskDef, WindowRule};
+use super::graph::{self, Graph};
+use super::names;
+use super::task::RawTask;
+use super::tasks::{Body, Raw, TASKS_MAX};
+use super::yaml::{Node, Position};
+use crate::dag::{Dag, Group, Role, TaskDef, WindowRule};
+use crate::for_each::Over;
 use crate::registry::Registry;
-use crate::suggest;
+use crate::retry::RetryPolicy;
 use crate::task::{ExpandedTask, WithProblem};
-use crate::template::{self, Names};
 use crate::trigger_rule::TriggerRule;
-use petgraph::algo::tarjan_scc;
-use petgraph::graph::{DiGraph, NodeIndex};
 use serde_json::{Map, Value};
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
 
-/// Tasks that one dag may have after its groups are expanded.
-const EXPANDED_MAX: usize = 20_000;
+/// Tasks that one dag may have after its kinds are expanded, and instances that a run may begin with.
+const EXPANDED_MAX: usize = TASKS_MAX;
 
-/// Edges go from a task to what needs it.
-type Graph = DiGraph<(), ()>;
+/// What kinds stand for, by the position of the task.
+type Expanded = HashMap<usize, Vec<ExpandedTask>>;
 
-/// All tasks in topological order; `None` if there is any problem.
+/// Fills in tasks (in topological order) and groups; `None` if there is any problem.
 pub(super) fn build(
     reader: &mut Reader,
-    raw: Vec<(String, Option<RawTask<'_>>)>,
-    dag: &Dag,
+    mut raw: Vec<Raw<'_>>,
+    dag: &mut Dag,
     dag_dir: &Path,
     registry: &Registry,
-) -> Option<Vec<TaskDef>> {
-    let ids: HashMap<&str, usize> = raw.iter().enumerate().map(|(at, (id, _))| (id.as_str(), at)).collect();
-    let graph = graph_of(reader, &raw, &ids);
-    report_cycles(reader, &raw, &graph);
-    let mut groups = BTreeMap::new();
-    for (at, (_, task)) in raw.iter().enumerate() {
-        let Some(task) = task else { continue };
-        check_templates(reader, task, dag, || before(&graph, at).map(|i| raw[i].0.clone()).collect());
-        if let Some(tasks) = check_kind(reader, task, dag_dir, registry) {
-            groups.insert(task.id.clone(), tasks);
+) -> Option<()> {
+    let mut expanded = Expanded::new();
+    for (at, raw) in raw.iter().enumerate() {
+        let Some(task) = raw.task() else { continue };
+        check_windows(reader, task, raw.at, dag);
+        if let Some(tasks) = check_kind(reader, task, raw.at, dag_dir, registry) {
+            expanded.insert(at, tasks);
         }
     }
+    let graph = graph::build(reader, &raw);
+    names::check_all(reader, &graph, dag, &|at| expanded.contains_key(&at));
     if reader.has_problems() {
         return None;
     }
-    let tasks: Vec<RawTask<'_>> = raw.into_iter().filter_map(|(_, task)| task).collect();
-    let first = tasks.first().map(|task| task.at)?;
-    let flat = flatten(tasks, &groups, registry);
-    if flat.len() > EXPANDED_MAX {
-        reader.problem(
-            first,
-            format!("the dag has {} tasks, at most {EXPANDED_MAX} are allowed", flat.len()),
-            None,
-        );
-        return None;
-    }
+    let Graph { needs, roots, .. } = graph;
+    apply_groups(&mut raw, &roots);
+    let first = raw.first().map(|raw| raw.at)?;
+    dag.groups = groups(&raw, &expanded);
+    let flat = flatten(raw, needs, &expanded, registry);
+    check_size(reader, &flat, first)?;
     let ordered = in_order(flat);
     if ordered.is_none() {
-        reader.problem(first, "the tasks of a group need each other in a circle".to_owned(), None);
+        reader.problem(first, "the tasks of a kind need each other in a circle".to_owned(), None);
     }
-    ordered
+    dag.tasks = ordered?;
+    Some(())
 }
 
-/// The graph of the tasks as written; unknown needs are reported.
-fn graph_of(reader: &mut Reader, raw: &[(String, Option<RawTask<'_>>)], ids: &HashMap<&str, usize>) -> Graph {
-    let mut graph = Graph::with_capacity(raw.len(), raw.len());
-    raw.iter().for_each(|_| {
-        graph.add_node(());
-    });
-    for (at, (id, task)) in raw.iter().enumerate() {
-        for (need, position) in task.iter().flat_map(|task| &task.needs) {
-            match ids.get(need.as_str()) {
-                Some(from) if *from == at => {
-                    reader.problem(*position, format!("task '{id}' needs itself"), None);
-                }
-                Some(from) => {
-                    graph.update_edge(NodeIndex::new(*from), NodeIndex::new(at), ());
-                }
-                None => {
-                    let others = raw.iter().map(|(other, _)| other.as_str()).filter(|other| other != id);
-                    let message = format!("task '{id}' needs '{need}', which does not exist");
-                    reader.problem(*position, message, suggest::hint(need, others));
-                }
-            }
+fn check_size(reader: &mut Reader, flat: &[TaskDef], at: Position) -> Option<()> {
+    let instances: usize = flat.iter().map(|task| task.items().map_or(1, |items| items.len())).sum();
+    for (count, what) in [(flat.len(), "tasks"), (instances, "instances of tasks")] {
+        if count > EXPANDED_MAX {
+            let message = format!("the dag has {count} {what}, at most {EXPANDED_MAX} are allowed");
+            reader.problem(at, message, Some("split it into several dags".to_owned()));
+            return None;
         }
     }
-    graph
+    Some(())
 }
 
-fn report_cycles(reader: &mut Reader, raw: &[(String, Option<RawTask<'_>>)], graph: &Graph) {
-    for circle in tarjan_scc(graph).into_iter().filter(|component| component.len() > 1) {
-        let Some(start) = circle.iter().min().copied() else { continue };
-        let name = |task: &NodeIndex| raw[task.index()].0.as_str();
-        let path: Vec<&str> = shortest_circle(graph, start).iter().map(name).collect();
-        let Some(task) = &raw[start.index()].1 else { continue };
-        let position = task.needs.iter().find(|(need, _)| Some(&need.as_str()) == path.iter().rev().nth(1));
-        let message = format!("the tasks need each other in a circle: {}", path.join(" -> "));
-        let hint =
-            Some("an arrow leads from a task to one that needs it; remove one of these needs".to_owned());
-        reader.problem(position.map_or(task.at, |(_, at)| *at), message, hint);
-    }
-}
-
-/// From `start` along the edges back to `start`, both ends included.
-fn shortest_circle(graph: &Graph, start: NodeIndex) -> Vec<NodeIndex> {
-    let mut came_from = HashMap::new();
-    let mut queue = VecDeque::from([start]);
-    while let Some(node) = queue.pop_front() {
-        let mut next: Vec<NodeIndex> = graph.neighbors(node).collect();
-        next.sort_unstable();
-        for neighbor in next {
-            if neighbor == start {
-                let mut path = vec![start, node];
-                while path.last() != Some(&start) {
-                    path.push(came_from[&path[path.len() - 1]]);
-                }
-                path.reverse();
-                return path;
-            }
-            came_from.entry(neighbor).or_insert_with(|| {
-                queue.push_back(neighbor);
-                node
-            });
-        }
-    }
-    vec![start]
-}
-
-/// The tasks that come before this one, near and far.
-fn before(graph: &Graph, task: usize) -> impl Iterator<Item = usize> {
-    let mut seen = BTreeSet::new();
-    let mut queue = vec![NodeIndex::new(task)];
-    while let Some(node) = queue.pop() {
-        let earlier = graph.neighbors_directed(node, petgraph::Direction::Incoming);
-        queue.extend(earlier.filter(|earlier| seen.insert(earlier.index())));
-    }
-    seen.remove(&task);
-    seen.into_iter()
-}
-
-/// Templates in the dag's `env:`, which apply to each task.
-pub(super) fn check_env(reader: &mut Reader, node: &Node, dag: &Dag) {
-    let names = names_of(dag, false, BTreeSet::new());
-    check_texts(reader, node, &names);
-}
-
-fn check_templates(
-    reader: &mut Reader,
-    task: &RawTask<'_>,
-    dag: &Dag,
-    before: impl Fn() -> BTreeSet<String>,
-) {
-    let nodes = [task.with, task.env_node];
-    let mut texts = Vec::new();
-    nodes.iter().flatten().for_each(|node| node.texts(&mut texts));
-    if !texts.iter().any(|(_, text)| template::is_template(text)) {
-        return;
-    }
-    let names_tasks = texts.iter().any(|(_, text)| text.contains("tasks"));
-    let before = if names_tasks { before() } else { BTreeSet::new() };
-    let names = names_of(dag, task.for_each.is_some(), before);
-    nodes.iter().flatten().for_each(|node| check_texts(reader, node, &names));
-}
-
-fn names_of(dag: &Dag, has_item: bool, tasks: BTreeSet<String>) -> Names {
-    let params = dag.params.keys().cloned().collect();
-    Names { params, tasks, has_item, has_window: dag.window != WindowRule::None }
-}
-
-fn check_texts(reader: &mut Reader, node: &Node, names: &Names) {
-    let mut texts = Vec::new();
-    node.texts(&mut texts);
-    for (node, text) in texts {
-        for problem in template::check(text, names) {
-            reader.problem(node.position_in_text(text, problem.offset), problem.message, problem.hint);
-        }
+fn check_windows(reader: &mut Reader, task: &RawTask<'_>, at: Position, dag: &Dag) {
+    let over_windows = task.def.for_each.as_ref().is_some_and(|each| matches!(each.over, Over::Windows(_)));
+    if over_windows && dag.window == WindowRule::None {
+        let hint = Some("add window: day (or hour, previous-tick, {every: 15m}) to the dag".to_owned());
+        reader.problem(at, "'for_each' over windows in a dag without a window".to_owned(), hint);
     }
 }
 
 fn with_of(task: &RawTask<'_>) -> Value {
-    task.with.map_or_else(|| Value::Object(Map::new()), Node::to_json)
+    task.with.as_deref().map_or_else(|| Value::Object(Map::new()), Node::to_json)
 }
 
 /// Asks the kind what is wrong, and for the tasks that it stands for.
 fn check_kind(
     reader: &mut Reader,
     task: &RawTask<'_>,
+    at: Position,
     dag_dir: &Path,
     registry: &Registry,
 ) -> Option<Vec<ExpandedTask>> {
     let with = with_of(task);
     let problems = task.kind.check(&with, dag_dir);
-    report_with(reader, task, &problems);
+    report_with(reader, task, at, &problems);
     if !problems.is_empty() {
         return None;
     }
     let tasks = match task.kind.expand(&with, dag_dir) {
         Ok(tasks) => tasks?,
         Err(problems) => {
-            report_with(reader, task, &problems);
+            report_with(reader, task, at, &problems);
             return None;
         }
     };
+    let problems = check_expanded(task, &tasks, registry);
+    report_with(reader, task, at, &problems);
+    Some(tasks)
+}
+
+fn check_expanded(task: &RawTask<'_>, tasks: &[ExpandedTask], registry: &Registry) -> Vec<WithProblem> {
     let wrong = |message: String| WithProblem { key: String::new(), message, hint: None };
     let mut problems = Vec::new();
     if tasks.is_empty() {
         problems.push(wrong("expands to no tasks at all".to_owned()));
     }
-    if task.for_each.is_some() || task.service.is_some() {
+    let def = &task.def;
+    if def.for_each.is_some() || def.service.is_some() {
         problems
             .push(wrong("a kind that expands to tasks takes neither 'for_each' nor 'service'".to_owned()));
+    }
+    let refused = [
+        ("setup", def.role == Role::Setup),
+        ("teardown", def.role == Role::Teardown),
+        ("outputs", !def.outputs.is_empty()),
+        ("writes", !def.writes.is_empty()),
+    ];
+    for (key, _) in refused.iter().filter(|(_, given)| *given) {
+        let hint = Some(format!("put '{key}' on a task of its own that needs this one, or that it needs"));
+        let message = format!("a kind that expands to tasks takes no '{key}'");
+        problems.push(WithProblem { hint, ..wrong(message) });
     }
     let ids: BTreeSet<&str> = tasks.iter().map(|task| task.id.as_str()).collect();
     if ids.len() < tasks.len() {
         problems.push(wrong("expands to two tasks with the same name".to_owned()));
     }
-    for expanded in &tasks {
+    for expanded in tasks {
         if registry.get(&expanded.uses).is_none() {
             problems.push(wrong(format!("'{}' uses the unknown kind '{}'", expanded.id, expanded.uses)));
         }
@@ -222,32 +141,64 @@ fn check_kind(
             problems.push(wrong(format!("'{}' needs '{need}', which does not exist", expanded.id)));
         }
     }
-    report_with(reader, task, &problems);
-    Some(tasks)
+    problems
 }
 
-fn report_with(reader: &mut Reader, task: &RawTask<'_>, problems: &[WithProblem]) {
+fn report_with(reader: &mut Reader, task: &RawTask<'_>, at: Position, problems: &[WithProblem]) {
+    let custom = task.custom.as_ref().map_or_else(String::new, |custom| format!(", by {custom}"));
     for problem in problems {
-        let at = task.with.map_or(task.at, |with| with.find(&problem.key));
+        let at = task.with.as_deref().map_or(at, |with| with.find(&problem.key));
         let message = match problem.key.as_str() {
-            "" => format!("task '{}': {}", task.id, problem.message),
-            key => format!("task '{}', with.{key}: {}", task.id, problem.message),
+            "" => format!("task '{}'{custom}: {}", task.def.id, problem.message),
+            key => format!("task '{}'{custom}, with.{key}: {}", task.def.id, problem.message),
         };
         reader.problem(at, message, problem.hint.clone());
     }
 }
 
-/// All tasks with groups expanded, in the order of the file. What needs a group needs its leaves; its roots need what it needs.
+/// What a group says about when it starts holds for its roots: the innermost rule, and all conditions.
+fn apply_groups(raw: &mut [Raw<'_>], roots: &[Vec<usize>]) {
+    for at in (0..raw.len()).rev() {
+        let Body::Group(group) = &raw[at].body else { continue };
+        let (rule, condition) = (group.rule, group.condition.as_ref().map(|own| own.text.clone()));
+        for root in &roots[at] {
+            let Body::Task(task) = &mut raw[*root].body else { continue };
+            if let Some(rule) = rule.filter(|_| !task.rule_said) {
+                task.def.trigger_rule = rule;
+                task.rule_said = true;
+            }
+            if let Some(outer) = &condition {
+                let own = task.def.condition.take();
+                task.def.condition =
+                    Some(own.map_or_else(|| outer.clone(), |own| format!("({outer}) and ({own})")));
+            }
+        }
+    }
+}
+
+fn groups(raw: &[Raw<'_>], expanded: &Expanded) -> Vec<Group> {
+    let group = |(at, raw): (usize, &Raw<'_>)| {
+        let retries = match &raw.body {
+            Body::Group(group) => Some(group.retries.clone()),
+            _ => expanded.contains_key(&at).then(RetryPolicy::default),
+        };
+        Some(Group { id: raw.id.clone(), retries: retries? })
+    };
+    raw.iter().enumerate().filter_map(group).collect()
+}
+
+/// All tasks with kinds expanded, in the order of the file. What needs an expanded one needs its leaves; its roots need what it needs.
 fn flatten(
-    raw: Vec<RawTask<'_>>,
-    groups: &BTreeMap<String, Vec<ExpandedTask>>,
+    raw: Vec<Raw<'_>>,
+    needs: Vec<Vec<usize>>,
+    expanded: &Expanded,
     registry: &Registry,
 ) -> Vec<TaskDef> {
-    let mut last_of: HashMap<&str, Vec<usize>> = HashMap::new();
+    let mut last_of: Vec<Vec<usize>> = Vec::with_capacity(raw.len());
     let mut size = 0;
-    for task in &raw {
-        let group = groups.get(&task.id);
-        let last = match group {
+    for (at, raw) in raw.iter().enumerate() {
+        let last = match expanded.get(&at) {
+            _ if raw.is_group() => Vec::new(),
             None => vec![size],
             Some(tasks) => {
                 let needed: BTreeSet<&str> =
@@ -256,17 +207,22 @@ fn flatten(
                 (0..tasks.len()).filter(leaf).map(|at| size + at).collect()
             }
         };
-        last_of.insert(&task.id, last);
-        size += group.map_or(1, Vec::len);
+        last_of.push(last);
+        if !raw.is_group() {
+            size += expanded.get(&at).map_or(1, Vec::len);
+        }
     }
+    let ids: Vec<String> = raw.iter().map(|raw| raw.id.clone()).collect();
     let mut flat = Vec::with_capacity(size);
-    for task in &raw {
-        let outer: BTreeSet<usize> =
-            task.needs.iter().flat_map(|(need, _)| &last_of[need.as_str()]).copied().collect();
-        let outer: Vec<usize> = outer.into_iter().collect();
-        match groups.get(&task.id) {
-            None => flat.push(task_def(task, outer)),
-            Some(tasks) => expand_into(&mut flat, task, tasks, &outer, registry),
+    for (at, (raw, needs)) in raw.into_iter().zip(needs).enumerate() {
+        let Body::Task(task) = raw.body else { continue };
+        let mut outer: Vec<usize> = needs.iter().flat_map(|need| &last_of[*need]).copied().collect();
+        outer.sort_unstable();
+        let with = with_of(&task);
+        let group = raw.group.map(|group| ids[group].clone());
+        match expanded.get(&at) {
+            None => flat.push(TaskDef { needs: outer, with, group, ..task.def }),
+            Some(tasks) => expand_into(&mut flat, task.def, tasks, &outer, registry),
         }
     }
     flat
@@ -274,7 +230,7 @@ fn flatten(
 
 fn expand_into(
     flat: &mut Vec<TaskDef>,
-    group: &RawTask<'_>,
+    group: TaskDef,
     tasks: &[ExpandedTask],
     outer: &[usize],
     registry: &Registry,
@@ -285,6 +241,7 @@ fn expand_into(
     for task in tasks {
         let inner: BTreeSet<usize> = task.needs.iter().map(|need| positions[need.as_str()]).collect();
         let is_root = inner.is_empty();
+        let kind = registry.get(&task.uses);
         flat.push(TaskDef {
             id: format!("{}.{}", group.id, task.id),
             group: Some(group.id.clone()),
@@ -292,31 +249,11 @@ fn expand_into(
             with: task.with.clone(),
             needs: if is_root { outer.to_vec() } else { inner.into_iter().collect() },
             trigger_rule: if is_root { group.trigger_rule } else { TriggerRule::AllSuccess },
-            route: registry.get(&task.uses).and_then(|kind| kind.route()).map(str::to_owned),
-            ..task_def(group, Vec::new())
+            condition: group.condition.clone().filter(|_| is_root),
+            route: kind.and_then(|kind| kind.route()).map(str::to_owned),
+            branch: kind.is_some_and(|kind| kind.is_branch()),
+            ..group.clone()
         });
-    }
-}
-
-fn task_def(task: &RawTask<'_>, needs: Vec<usize>) -> TaskDef {
-    let service: Option<Service> = task.service.clone();
-    TaskDef {
-        id: task.id.clone(),
-        group: None,
-        uses: task.kind.kind().to_owned(),
-        with: with_of(task),
-        env: task.env.clone(),
-        needs,
-        trigger_rule: task.trigger_rule,
-        for_each: task.for_each.clone(),
-        retries: task.retries.clone(),
-        timeout: task.timeout,
-        priority: task.priority,
-        queue: task.queue.clone(),
-        route: task.kind.route().map(str::to_owned),
-        service,
-        branch: task.kind.is_branch(),
-        ..TaskDef::default()
     }
 }
 

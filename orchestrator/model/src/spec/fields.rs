@@ -6,12 +6,18 @@ use crate::problem::Problem;
 use crate::suggest;
 use chrono::{DateTime, NaiveDate, Utc};
 use chrono_tz::Tz;
+use std::collections::BTreeSet;
 use std::time::Duration;
+
+/// Problems of one file that are told; who has more begins with these.
+const PROBLEMS_MAX: usize = 200;
 
 /// Collects the problems of one file.
 pub(super) struct Reader {
     file: String,
     problems: Vec<Problem>,
+    untold: usize,
+    custom_kinds: BTreeSet<String>,
 }
 
 /// A mapping whose keys were checked.
@@ -35,10 +41,14 @@ impl<'n> Fields<'n> {
 
 impl Reader {
     pub fn new(file: &str) -> Self {
-        Reader { file: file.to_owned(), problems: Vec::new() }
+        Reader { file: file.to_owned(), problems: Vec::new(), untold: 0, custom_kinds: BTreeSet::new() }
     }
 
     pub fn problem(&mut self, at: Position, message: String, hint: Option<String>) {
+        if self.is_full() {
+            self.untold += 1;
+            return;
+        }
         let file = self.file.clone();
         self.problems.push(Problem { file, line: at.line, column: at.column, message, hint });
     }
@@ -46,6 +56,22 @@ impl Reader {
     /// A problem of the file as a whole.
     pub fn whole(&mut self, message: String, hint: Option<String>) {
         self.problem(Position { line: 0, column: 0 }, message, hint);
+    }
+
+    /// A kind that the program does not have.
+    pub fn uses_custom_kind(&mut self, name: &str) {
+        if !self.custom_kinds.contains(name) {
+            self.custom_kinds.insert(name.to_owned());
+        }
+    }
+
+    pub fn take_custom_kinds(&mut self) -> BTreeSet<String> {
+        std::mem::take(&mut self.custom_kinds)
+    }
+
+    /// More problems are only counted: no more hints need to be found.
+    pub fn is_full(&self) -> bool {
+        self.problems.len() >= PROBLEMS_MAX
     }
 
     pub fn has_problems(&self) -> bool {
@@ -56,6 +82,11 @@ impl Reader {
     pub fn into_problems(mut self) -> Vec<Problem> {
         self.problems.sort();
         self.problems.dedup();
+        if self.untold > 0 {
+            let (file, untold) = (self.file, self.untold);
+            let message = format!("{untold} more problems are told once these are solved");
+            self.problems.push(Problem { file, line: 0, column: 0, message, hint: None });
+        }
         self.problems
     }
 
@@ -192,6 +223,20 @@ impl Reader {
         found
     }
 
+    /// The one of these keys that is given.
+    pub fn one_of<'k>(&mut self, fields: &Fields<'_>, what: &str, keys: &[&'k str]) -> Option<&'k str> {
+        let given: Vec<&str> = keys.iter().copied().filter(|key| fields.get(key).is_some()).collect();
+        let &[key] = &given[..] else {
+            let message = match given[..] {
+                [] => format!("{what} says nothing"),
+                _ => format!("{what} has {}", given.join(" and ")),
+            };
+            self.problem(fields.at, message, Some(format!("give one of {}", keys.join(", "))));
+            return None;
+        };
+        keys.iter().copied().find(|known| *known == key)
+    }
+
     /// A list of texts, or one text.
     pub fn texts<'n>(&mut self, node: &'n Node, what: &str) -> Vec<(&'n Node, &'n str)> {
         match &node.data {
@@ -204,6 +249,24 @@ impl Reader {
                 Vec::new()
             }
         }
+    }
+
+    /// Names of assets, each once: one, or a list of them.
+    pub fn assets(&mut self, node: &Node, what: &str) -> Vec<String> {
+        let mut names: Vec<String> = Vec::new();
+        let allowed = |c: char| c.is_ascii_alphanumeric() || "_-./:=".contains(c);
+        for (node, name) in self.texts(node, what) {
+            if name.is_empty() || name.len() > 200 || !name.chars().all(allowed) {
+                let hint = "write it like lake/listen_events: at most 200 letters, digits and _ - . / : ="
+                    .to_owned();
+                self.problem(node.at, format!("'{name}' cannot be the name of an asset"), Some(hint));
+            } else if names.iter().any(|known| known == name) {
+                self.problem(node.at, format!("'{what}' names '{name}' twice"), None);
+            } else {
+                names.push(name.to_owned());
+            }
+        }
+        names
     }
 
     /// An identifier: letters, digits, `_`, `-`, and for dags `.`.

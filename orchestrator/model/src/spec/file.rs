@@ -1,7 +1,10 @@
 //! The format of a dag file, as types that only document it: the JSON Schema for editors is made of them. The reader reads the same
 //! keys; a test compares the two.
 
-use crate::trigger_rule::TriggerRule;
+mod task;
+
+pub use task::*;
+
 use schemars::JsonSchema;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -38,7 +41,68 @@ pub struct DagFile {
     pub env: Option<BTreeMap<String, EnvValue>>,
     /// Paused when it is first seen.
     pub paused: Option<bool>,
-    pub tasks: BTreeMap<String, TaskField>,
+    /// A run that has not ended so long after it should have started is told about, see notify.
+    pub deadline: Option<DurationField>,
+    /// A run that failed is tried again: what failed, and all that comes after it.
+    pub retries: Option<RetriesField>,
+    /// Who is told about runs.
+    pub notify: Option<OneOrManyNotices>,
+    /// Tasks and groups by their names.
+    pub tasks: BTreeMap<String, TaskOrGroup>,
+}
+
+#[derive(JsonSchema)]
+#[schemars(untagged)]
+pub enum OneOrManyNotices {
+    One(NotifyField),
+    Many(Vec<NotifyField>),
+}
+
+/// One of http, email.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub struct NotifyField {
+    pub on: OneOrManyEvents,
+    pub http: Option<NotifyHttp>,
+    pub email: Option<NotifyEmail>,
+}
+
+#[derive(JsonSchema)]
+#[schemars(untagged)]
+pub enum OneOrManyEvents {
+    One(EventWord),
+    Many(Vec<EventWord>),
+}
+
+#[derive(JsonSchema)]
+#[schemars(rename_all = "lowercase")]
+pub enum EventWord {
+    /// A run failed.
+    Failure,
+    /// A run succeeded.
+    Success,
+    /// A run succeeded and the one before it had failed.
+    Recovery,
+    /// A run or a task missed its deadline.
+    Deadline,
+}
+
+/// A POST. Texts are templates over dag, run, var, secret, conn, event and notice.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub struct NotifyHttp {
+    pub url: String,
+    pub headers: Option<BTreeMap<String, EnvValue>>,
+    /// The body. Default: the notice.
+    pub json: Option<Value>,
+}
+
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub struct NotifyEmail {
+    pub to: OneOrMany,
+    /// A template. Default: the event, the dag and the run.
+    pub subject: Option<String>,
 }
 
 #[derive(JsonSchema)]
@@ -51,12 +115,12 @@ pub enum OneOrMany {
 #[derive(JsonSchema)]
 #[schemars(untagged)]
 pub enum ScheduleField {
-    /// A cron expression such as "5 * * * *", or @hourly, @daily, @weekly, @monthly, @yearly, @once, manual.
+    /// A cron expression such as "5 * * * *", or @hourly, @daily, @weekly, @monthly, @yearly, @once, @continuous, manual.
     Text(String),
     Parts(ScheduleParts),
 }
 
-/// One of cron, every, at, once.
+/// One of cron, every, at, once, continuous, assets.
 #[derive(JsonSchema)]
 #[schemars(deny_unknown_fields)]
 pub struct ScheduleParts {
@@ -66,8 +130,29 @@ pub struct ScheduleParts {
     /// Instants such as 2026-01-31T06:00:00Z.
     pub at: Option<OneOrMany>,
     pub once: Option<bool>,
+    /// The next run starts when the one before has ended.
+    pub continuous: Option<bool>,
+    /// When assets were written; a list means all of them.
+    pub assets: Option<AssetsField>,
     /// Of cron: an IANA name such as Europe/Zurich. Default: UTC.
     pub timezone: Option<String>,
+}
+
+#[derive(JsonSchema)]
+#[schemars(untagged)]
+pub enum AssetsField {
+    Names(OneOrMany),
+    Parts(AssetsParts),
+}
+
+/// One of all, any.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub struct AssetsParts {
+    /// Each of them was written since the last run that they triggered.
+    pub all: Option<OneOrMany>,
+    /// One of them was written.
+    pub any: Option<OneOrMany>,
 }
 
 #[derive(JsonSchema)]
@@ -209,40 +294,6 @@ pub enum EnvValue {
 }
 
 #[derive(JsonSchema)]
-#[schemars(deny_unknown_fields)]
-pub struct TaskField {
-    /// The tasks that come before this one.
-    pub needs: Option<OneOrMany>,
-    /// The kind of task.
-    pub uses: String,
-    /// What the kind takes. Texts may be {{ templates }}.
-    pub with: Option<BTreeMap<String, Value>>,
-    /// The trigger rule. Default: all_success.
-    pub r#if: Option<TriggerRule>,
-    /// One instance for each item, which templates name item.
-    pub for_each: Option<Vec<Value>>,
-    pub retries: Option<RetriesField>,
-    /// The longest that one try may take.
-    pub timeout: Option<DurationField>,
-    /// Higher goes first. Default: 0.
-    pub priority: Option<i32>,
-    /// Only workers of this queue take it. Default: default.
-    pub queue: Option<String>,
-    pub env: Option<BTreeMap<String, EnvValue>>,
-    /// The task does not end by itself: what needs it waits until it is ready.
-    pub service: Option<ServiceField>,
-}
-
-#[derive(JsonSchema)]
-#[schemars(deny_unknown_fields)]
-pub struct ServiceField {
-    pub restart: Option<RestartField>,
-    pub stop: Option<StopField>,
-    /// Not ready within this time counts as a failure. Default: 60s.
-    pub ready_timeout: Option<DurationField>,
-}
-
-#[derive(JsonSchema)]
 #[schemars(untagged)]
 pub enum RestartField {
     Policy(RestartPolicy),
@@ -272,6 +323,20 @@ pub struct RestartParts {
 #[derive(JsonSchema)]
 #[schemars(deny_unknown_fields)]
 pub struct StopField {
+    /// What its processes are sent first. Default: TERM.
+    pub signal: Option<SignalWord>,
     /// Time to finish after it was asked to stop. Default: 10s.
     pub grace: Option<DurationField>,
+}
+
+#[derive(JsonSchema)]
+pub enum SignalWord {
+    #[schemars(rename = "TERM")]
+    Term,
+    #[schemars(rename = "INT")]
+    Int,
+    #[schemars(rename = "HUP")]
+    Hup,
+    #[schemars(rename = "QUIT")]
+    Quit,
 }

@@ -2,7 +2,6 @@
 
 use super::file::DagFile;
 use crate::registry::Registry;
-use crate::task::Task;
 use serde_json::{Map, Value, json};
 
 /// Where schemars puts definitions in draft 7.
@@ -12,10 +11,16 @@ pub fn json_schema(registry: &Registry) -> Value {
     let settings = schemars::generate::SchemaSettings::draft07();
     let mut root = settings.into_generator().into_root_schema_for::<DagFile>().to_value();
     root["title"] = json!("Streamify dag");
-    let kinds: Vec<Value> =
+    let mut kinds: Vec<Value> =
         registry.iter().map(|kind| json!({ "const": kind.kind(), "description": kind.summary() })).collect();
+    kinds.extend(
+        registry.customs().map(|kind| json!({ "const": kind.name(), "description": kind.summary() })),
+    );
     let mut definitions = Map::new();
-    let choices: Vec<Value> = registry.iter().map(|kind| choice(kind.as_ref(), &mut definitions)).collect();
+    let own = registry.iter().map(|kind| (kind.kind(), kind.with_schema()));
+    let custom = registry.customs().map(|kind| (kind.name(), kind.with_schema()));
+    let choices: Vec<Value> =
+        own.chain(custom).map(|(name, with)| choice(name, with, &mut definitions)).collect();
     let task = &mut root[DEFINITIONS]["TaskField"];
     if !kinds.is_empty() {
         task["properties"]["uses"] = json!({ "description": "The kind of task.", "oneOf": kinds });
@@ -28,9 +33,8 @@ pub fn json_schema(registry: &Registry) -> Value {
 }
 
 /// If `uses` is this kind, then `with` is this.
-fn choice(kind: &dyn Task, definitions: &mut Map<String, Value>) -> Value {
-    let mut with = kind.with_schema();
-    let prefix = format!("{}.", kind.kind());
+fn choice(kind: &str, mut with: Value, definitions: &mut Map<String, Value>) -> Value {
+    let prefix = format!("{kind}.");
     for key in ["$defs", DEFINITIONS] {
         let own = with.as_object_mut().and_then(|with| with.remove(key));
         for (name, mut definition) in own.as_ref().and_then(Value::as_object).cloned().unwrap_or_default() {
@@ -41,7 +45,7 @@ fn choice(kind: &dyn Task, definitions: &mut Map<String, Value>) -> Value {
     point_to_root(&mut with, &prefix);
     if let Some(with) = with.as_object_mut() {
         with.remove("$schema");
-        with.insert("title".to_owned(), json!(format!("with of {}", kind.kind())));
+        with.insert("title".to_owned(), json!(format!("with of {kind}")));
     }
     allow_templates(&mut with);
     let needs_with = with.get("required").and_then(Value::as_array).is_some_and(|keys| !keys.is_empty());
@@ -49,7 +53,7 @@ fn choice(kind: &dyn Task, definitions: &mut Map<String, Value>) -> Value {
     if needs_with {
         then["required"] = json!(["with"]);
     }
-    json!({ "if": { "properties": { "uses": { "const": kind.kind() } }, "required": ["uses"] }, "then": then })
+    json!({ "if": { "properties": { "uses": { "const": kind } }, "required": ["uses"] }, "then": then })
 }
 
 /// References to the kind's own definitions become references to the file's, under the kind's name.

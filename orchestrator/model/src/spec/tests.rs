@@ -52,7 +52,7 @@ macro_rules! kind {
     };
 }
 
-kind!(Process, "process", &["command", "text"], {});
+kind!(Process, "process", &["command", "text", "count", "cwd"], {});
 kind!(Serve, "serve", &[], {
     fn is_service(&self) -> bool {
         true
@@ -82,7 +82,7 @@ pub(super) fn read_text(text: &str) -> Result<Dag, Vec<Problem>> {
     read("dags/test.yaml", text.as_bytes(), Path::new("dags"), &registry())
 }
 
-fn fine(text: &str) -> Dag {
+pub(super) fn fine(text: &str) -> Dag {
     read_text(text).unwrap_or_else(|problems| {
         panic!("{}", problems.iter().map(Problem::to_string).collect::<Vec<_>>().join("\n"))
     })
@@ -216,15 +216,25 @@ fn the_schema_names_exactly_the_keys_that_the_reader_reads() {
         keys
     };
     assert_eq!(keys(&schema), sorted(&top::DAG_KEYS));
-    let table: [(&str, &[&str]); 10] = [
-        ("TaskField", &tasks::TASK_KEYS),
+    let table: [(&str, &[&str]); 20] = [
+        ("TaskField", &task::TASK_KEYS),
+        ("GroupField", &tasks::GROUP_KEYS),
         ("DefaultsField", &tasks::DEFAULTS_KEYS),
-        ("RetriesParts", &tasks::RETRIES_KEYS),
-        ("ServiceField", &tasks::SERVICE_KEYS),
-        ("RestartParts", &tasks::RESTART_KEYS),
-        ("StopField", &tasks::STOP_KEYS),
+        ("ForEachParts", &each::FOR_EACH_KEYS),
+        ("PoolParts", &task::POOL_KEYS),
+        ("RetriesParts", &retries::RETRIES_KEYS),
+        ("ServiceField", &service::SERVICE_KEYS),
+        ("ReadyField", &service::READY_KEYS),
+        ("LiveField", &service::LIVE_KEYS),
+        ("LagField", &service::LAG_KEYS),
+        ("RestartParts", &service::RESTART_KEYS),
+        ("StopField", &service::STOP_KEYS),
         ("ParamParts", &top::PARAM_KEYS),
+        ("NotifyField", &notify::NOTIFY_KEYS),
+        ("NotifyHttp", &notify::HTTP_KEYS),
+        ("NotifyEmail", &notify::EMAIL_KEYS),
         ("ScheduleParts", &times::SCHEDULE_KEYS),
+        ("AssetsParts", &times::ASSETS_KEYS),
         ("WindowParts", &times::WINDOW_KEYS),
         ("CatchupParts", &times::CATCHUP_KEYS),
     ];

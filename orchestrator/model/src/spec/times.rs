@@ -8,31 +8,27 @@ use crate::suggest;
 use chrono_tz::Tz;
 use std::time::Duration;
 
-pub(super) const SCHEDULE_KEYS: [&str; 5] = ["cron", "every", "at", "once", "timezone"];
+pub(super) const SCHEDULE_KEYS: [&str; 7] =
+    ["cron", "every", "at", "once", "continuous", "assets", "timezone"];
+pub(super) const ASSETS_KEYS: [&str; 2] = ["all", "any"];
 pub(super) const WINDOW_KEYS: [&str; 2] = ["every", "lag"];
 pub(super) const CATCHUP_KEYS: [&str; 1] = ["limit"];
 /// Ticks that one outage may bring back.
 const CATCHUP_MAX: u32 = 100_000;
+const ASSETS_MAX: usize = 100;
 
 pub(super) fn schedule(reader: &mut Reader, node: &Node) -> Option<Schedule> {
     if let Data::Text(text) = &node.data {
         return match text.as_str() {
             "manual" => Some(Schedule::Manual),
             "once" | "@once" => Some(Schedule::Once),
+            "continuous" | "@continuous" => Some(Schedule::Continuous),
             _ => cron(reader, &[(node, text)], "UTC"),
         };
     }
     let fields = reader.fields(node, "schedule", &SCHEDULE_KEYS)?;
-    let given: Vec<&str> =
-        ["cron", "every", "at", "once"].into_iter().filter(|key| fields.get(key).is_some()).collect();
-    let &[kind] = &given[..] else {
-        let message = match given[..] {
-            [] => "the schedule says nothing".to_owned(),
-            _ => format!("the schedule has {}", given.join(" and ")),
-        };
-        reader.problem(fields.at, message, Some("give one of cron, every, at, once".to_owned()));
-        return None;
-    };
+    let kinds = ["cron", "every", "at", "once", "continuous", "assets"];
+    let kind = reader.one_of(&fields, "the schedule", &kinds)?;
     let timezone = timezone(reader, &fields, kind);
     let node = fields.get(kind)?;
     match kind {
@@ -51,8 +47,30 @@ pub(super) fn schedule(reader: &mut Reader, node: &Node) -> Option<Schedule> {
                 nodes.iter().map(|node| reader.instant(node, "at", Tz::UTC)).collect::<Option<_>>();
             instants.map(|instants| Schedule::At { instants })
         }
-        _ => reader.boolean(node, "once").map(|once| if once { Schedule::Once } else { Schedule::Manual }),
+        "assets" => assets(reader, node),
+        _ => {
+            let schedule = if kind == "once" { Schedule::Once } else { Schedule::Continuous };
+            reader.boolean(node, kind).map(|said| if said { schedule } else { Schedule::Manual })
+        }
     }
+}
+
+fn assets(reader: &mut Reader, node: &Node) -> Option<Schedule> {
+    let (all, node) = match &node.data {
+        Data::Map(_) => {
+            let fields = reader.fields(node, "assets", &ASSETS_KEYS)?;
+            let key = reader.one_of(&fields, "'assets'", &ASSETS_KEYS)?;
+            (key == "all", fields.get(key)?)
+        }
+        _ => (true, node),
+    };
+    let assets = reader.assets(node, "assets");
+    if assets.is_empty() || assets.len() > ASSETS_MAX {
+        let message = format!("a schedule names 1 to {ASSETS_MAX} assets, this one {}", assets.len());
+        reader.problem(node.at, message, None);
+        return None;
+    }
+    Some(Schedule::Assets { assets, all })
 }
 
 fn timezone(reader: &mut Reader, fields: &Fields<'_>, kind: &str) -> Option<Tz> {
@@ -136,7 +154,8 @@ pub(super) fn catchup(reader: &mut Reader, node: &Node) -> Option<Catchup> {
 
 /// What follows from schedule and window together.
 pub(super) fn check_window(reader: &mut Reader, schedule: &Schedule, window: &WindowRule, at: Position) {
-    if *window == WindowRule::PreviousTick && matches!(schedule, Schedule::Manual | Schedule::Once) {
+    let has_ticks = matches!(schedule, Schedule::Cron { .. } | Schedule::Every { .. } | Schedule::At { .. });
+    if *window == WindowRule::PreviousTick && !has_ticks {
         let hint = "give a schedule, or another window".to_owned();
         reader.problem(at, "'previous-tick' needs a schedule with more than one tick".to_owned(), Some(hint));
     }

@@ -1,18 +1,18 @@
 //! The dag itself: everything in the file that is not about one task.
 
-use super::build;
 use super::fields::{Fields, Reader};
 use super::tasks::{self, Defaults};
-use super::times;
 use super::yaml::{Data, Node};
+use super::{build, names, notify, retries, times};
 use crate::dag::{Dag, Overlap, Param, Schedule, WindowRule};
 use crate::params;
 use crate::registry::Registry;
+use crate::retry::RetryPolicy;
 use chrono_tz::Tz;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-pub(super) const DAG_KEYS: [&str; 15] = [
+pub(super) const DAG_KEYS: [&str; 18] = [
     "dag",
     "description",
     "tags",
@@ -27,6 +27,9 @@ pub(super) const DAG_KEYS: [&str; 15] = [
     "defaults",
     "env",
     "paused",
+    "deadline",
+    "retries",
+    "notify",
     "tasks",
 ];
 pub(super) const PARAM_KEYS: [&str; 4] = ["type", "default", "description", "enum"];
@@ -43,6 +46,8 @@ pub(super) fn read(reader: &mut Reader, root: &Node, dag_dir: &Path, registry: &
         max_active_runs: count(reader, &fields, "max_active_runs"),
         max_active_tasks: count(reader, &fields, "max_active_tasks"),
         paused: fields.get("paused").and_then(|node| reader.boolean(node, "paused")).unwrap_or(false),
+        deadline: fields.get("deadline").and_then(|node| reader.period(node, "deadline")),
+        retries: retries::read(reader, fields.get("retries"), &RetryPolicy::default()),
         ..Dag::default()
     };
     timing(reader, &fields, &mut dag);
@@ -56,11 +61,15 @@ pub(super) fn read(reader: &mut Reader, root: &Node, dag_dir: &Path, registry: &
         reader.problem(fields.key_at("tasks"), "'tasks' is missing".to_owned(), Some(hint));
         return None;
     };
-    let raw = tasks::read(reader, node, &defaults, registry)?;
+    let raw = tasks::read(reader, node, &defaults, registry);
     if let Some(node) = fields.get("env") {
-        build::check_env(reader, node, &dag);
+        names::check_outside(reader, node, &dag, &[]);
     }
-    dag.tasks = build::build(reader, raw, &dag, dag_dir, registry)?;
+    if let Some(node) = fields.get("notify") {
+        dag.notify = notify::read(reader, node);
+        names::check_outside(reader, node, &dag, &notify::EXTRA);
+    }
+    build::build(reader, raw?, &mut dag, dag_dir, registry)?;
     Some(dag)
 }
 

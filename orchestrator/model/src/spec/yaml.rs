@@ -4,12 +4,18 @@ use super::fields::Reader;
 use saphyr::{Scalar, ScalarStyle};
 use saphyr_parser::{Event, Marker, Parser, ScanError, Span, StrInput};
 use serde_json::{Map, Number, Value};
-use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
 
-const BYTES_MAX: usize = 1 << 20;
+/// Of one file.
+pub const BYTES_MAX: usize = 16 << 20;
 const DEPTH_MAX: usize = 64;
-/// Nodes of the tree, those of aliases counted each time.
-const NODES_MAX: usize = 100_000;
+/// Values of a file.
+const NODES_MAX: usize = 2_000_000;
+/// Of them, those that aliases stand for, counted each time.
+const ALIASED_MAX: usize = 100_000;
+/// So many keys of a map are compared one by one.
+const FEW: usize = 16;
 
 /// Counted from 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -55,7 +61,7 @@ enum Layout {
 /// The root of the only document; problems go to the reader.
 pub(super) fn parse(bytes: &[u8], reader: &mut Reader) -> Option<Node> {
     if bytes.len() > BYTES_MAX {
-        let hint = "a dag file has at most 1 MiB; keep data in files of their own".to_owned();
+        let hint = "a file has at most 16 MiB; keep data in files of their own".to_owned();
         reader.whole(format!("the file has {} bytes", bytes.len()), Some(hint));
         return None;
     }
@@ -71,13 +77,15 @@ pub(super) fn parse(bytes: &[u8], reader: &mut Reader) -> Option<Node> {
             return None;
         }
     };
-    Loader { reader, anchors: HashMap::new(), nodes: 0, parser: Parser::new_from_str(text), text }.load()
+    Loader { reader, anchors: HashMap::new(), nodes: 0, aliased: 0, parser: Parser::new_from_str(text), text }
+        .load()
 }
 
 struct Loader<'a, 'r> {
     reader: &'r mut Reader,
     anchors: HashMap<usize, Node>,
     nodes: usize,
+    aliased: usize,
     parser: Parser<'a, StrInput<'a>>,
     text: &'a str,
 }
@@ -89,6 +97,8 @@ struct Open {
     data: Data,
     /// In a map: the key that waits for its value.
     key: Option<Key>,
+    /// In a map of many keys: the lines of those that are there.
+    lines: HashMap<String, usize>,
 }
 
 impl<'a> Loader<'a, '_> {
@@ -105,12 +115,24 @@ impl<'a> Loader<'a, '_> {
                     return None;
                 }
                 Event::MappingStart(anchor, _) => {
-                    open.push(Open { at, anchor, data: Data::Map(Vec::new()), key: None });
+                    open.push(Open {
+                        at,
+                        anchor,
+                        data: Data::Map(Vec::new()),
+                        key: None,
+                        lines: HashMap::new(),
+                    });
                     self.check_depth(open.len(), at)?;
                     continue;
                 }
                 Event::SequenceStart(anchor, _) => {
-                    open.push(Open { at, anchor, data: Data::List(Vec::new()), key: None });
+                    open.push(Open {
+                        at,
+                        anchor,
+                        data: Data::List(Vec::new()),
+                        key: None,
+                        lines: HashMap::new(),
+                    });
                     self.check_depth(open.len(), at)?;
                     continue;
                 }
@@ -166,9 +188,9 @@ impl<'a> Loader<'a, '_> {
             parent.key = Some(Key { text, at: node.at });
             return Some(());
         };
-        match map.iter().find(|(known, _)| known.text == key.text && key.text != "<<") {
-            Some((first, _)) => {
-                let message = format!("'{}' is here twice, first in line {}", key.text, first.at.line);
+        match line_of(map, &mut parent.lines, &key).filter(|_| key.text != "<<") {
+            Some(line) => {
+                let message = format!("'{}' is here twice, first in line {line}", key.text);
                 self.reader.problem(key.at, message, Some("rename or remove one".to_owned()));
             }
             None => map.push((key, node)),
@@ -190,11 +212,8 @@ impl<'a> Loader<'a, '_> {
                     self.reader.problem(key.at, "'<<' takes a mapping".to_owned(), None);
                     continue;
                 };
-                for (key, node) in more {
-                    if !map.iter().any(|(known, _)| known.text == key.text) {
-                        map.push((key, node));
-                    }
-                }
+                let known: HashSet<String> = map.iter().map(|(key, _)| key.text.clone()).collect();
+                map.extend(more.into_iter().filter(|(key, _)| !known.contains(&key.text)));
             }
         }
         Data::Map(map)
@@ -205,6 +224,12 @@ impl<'a> Loader<'a, '_> {
             self.reader.problem(at, "an alias cannot stand inside its own anchor".to_owned(), None);
             return None;
         };
+        self.aliased += node.size();
+        if self.aliased > ALIASED_MAX {
+            let message = format!("aliases stand for more than {ALIASED_MAX} values");
+            self.reader.problem(at, message, Some("they count each time they are used".to_owned()));
+            return None;
+        }
         self.count(node.size(), at)?;
         Some(node)
     }
@@ -250,8 +275,8 @@ impl<'a> Loader<'a, '_> {
     fn count(&mut self, nodes: usize, at: Position) -> Option<()> {
         self.nodes += nodes;
         if self.nodes > NODES_MAX {
-            let hint = "aliases count each time they are used".to_owned();
-            self.reader.problem(at, format!("the file has more than {NODES_MAX} values"), Some(hint));
+            let hint = Some("split the dag, or write for_each".to_owned());
+            self.reader.problem(at, format!("the file has more than {NODES_MAX} values"), hint);
             return None;
         }
         Some(())
@@ -270,6 +295,23 @@ impl<'a> Loader<'a, '_> {
     }
 }
 
+/// The line of this key, if it is there already.
+fn line_of(map: &[(Key, Node)], lines: &mut HashMap<String, usize>, key: &Key) -> Option<usize> {
+    if map.len() < FEW {
+        return map.iter().find(|(known, _)| known.text == key.text).map(|(known, _)| known.at.line);
+    }
+    if lines.is_empty() {
+        lines.extend(map.iter().map(|(known, _)| (known.text.clone(), known.at.line)));
+    }
+    match lines.entry(key.text.clone()) {
+        Entry::Occupied(known) => Some(*known.get()),
+        Entry::Vacant(free) => {
+            free.insert(key.at.line);
+            None
+        }
+    }
+}
+
 fn position(marker: Marker) -> Position {
     Position { line: marker.line(), column: marker.col() + 1 }
 }
@@ -282,14 +324,52 @@ fn layout(data: &Data, style: ScalarStyle, span: Span) -> Layout {
         ScalarStyle::Folded => return Layout::Other,
     };
     let as_it_is = match data {
-        // Without escapes and folds the text is as long as the place it takes.
-        Data::Text(text) => text.chars().count() + 2 * quotes == span.len(),
+        // Without escapes and folds the text is as long as the place it takes; the parser counts some spaces after it, too.
+        Data::Text(text) => {
+            let length = text.chars().count() + 2 * quotes;
+            length == span.len() || length < span.len() && !may_be_escaped(text, style)
+        }
         _ => false,
     };
     if as_it_is && span.start.line() == span.end.line() { Layout::Inline(quotes) } else { Layout::Other }
 }
 
+fn may_be_escaped(text: &str, style: ScalarStyle) -> bool {
+    match style {
+        ScalarStyle::SingleQuoted => text.contains('\''),
+        ScalarStyle::DoubleQuoted => {
+            text.contains(|c: char| !(' '..='~').contains(&c) || matches!(c, '"' | '\\'))
+        }
+        _ => false,
+    }
+}
+
 impl Node {
+    /// A value that does not stand in this file, at the place that it is to be blamed on.
+    pub fn made(at: Position, data: Data) -> Node {
+        Node { at, data, layout: Layout::Other }
+    }
+
+    pub fn from_json(at: Position, value: &Value) -> Node {
+        let data = match value {
+            Value::Null => Data::Null,
+            Value::Bool(value) => Data::Bool(*value),
+            Value::Number(number) => match number.as_i64() {
+                Some(integer) => Data::Integer(integer),
+                None => Data::Float(number.as_f64().unwrap_or_default()),
+            },
+            Value::String(text) => Data::Text(text.clone()),
+            Value::Array(items) => Data::List(items.iter().map(|item| Node::from_json(at, item)).collect()),
+            Value::Object(map) => {
+                let entry = |(text, value): (&String, &Value)| {
+                    (Key { text: text.clone(), at }, Node::from_json(at, value))
+                };
+                Data::Map(map.iter().map(entry).collect())
+            }
+        };
+        Node::made(at, data)
+    }
+
     fn as_key(&self) -> Option<String> {
         match &self.data {
             Data::Text(text) => Some(text.clone()),

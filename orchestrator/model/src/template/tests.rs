@@ -92,14 +92,73 @@ fn env_is_always_text() {
     assert_eq!(render_env(&env, &context()).unwrap()["USERS"], "3");
 }
 
+/// One task before, with one declared output; and a mapped one.
+struct Load(BTreeMap<String, String>);
+
+impl TaskNames for Load {
+    fn find(&self, id: &str) -> Found<'_> {
+        match id {
+            "load" | "in.load" => Found::Before(Given::Outputs(&self.0)),
+            "each" => Found::Before(Given::Mapped),
+            "later" => Found::NotBefore,
+            _ => Found::Unknown,
+        }
+    }
+
+    fn hint(&self, _id: &str) -> String {
+        "known are load".to_owned()
+    }
+}
+
+static LOAD: std::sync::LazyLock<Load> =
+    std::sync::LazyLock::new(|| Load(BTreeMap::from([("rows".to_owned(), "integer".to_owned())])));
+
+fn params() -> BTreeMap<String, crate::dag::Param> {
+    let param = crate::dag::Param {
+        r#type: "boolean".to_owned(),
+        default: None,
+        description: String::new(),
+        allowed: vec![],
+    };
+    BTreeMap::from([("full_refresh".to_owned(), param)])
+}
+
+fn names(params: &BTreeMap<String, crate::dag::Param>) -> Names<'_> {
+    Names { params, tasks: &*LOAD, has_item: false, has_window: false, extra: &[] }
+}
+
+#[test]
+fn outputs_that_a_task_does_not_declare_are_found() {
+    let params = params();
+    let names = names(&params);
+    let message =
+        |text: &str| check_expression(text, &names).into_iter().map(|p| p.message).collect::<Vec<_>>();
+    for fine in [
+        "tasks.load.outputs.rows > 3",
+        "{{ tasks.in.load.outputs.rows }}",
+        "tasks['in.load'].outputs.rows",
+        "tasks.each.outputs | length",
+        "tasks[params.full_refresh]",
+    ] {
+        assert_eq!(message(fine), Vec::<String>::new(), "{fine}");
+    }
+    let undeclared = "'load' declares no output 'row'";
+    assert_eq!(message("tasks.load.outputs.row"), [undeclared]);
+    assert_eq!(message("tasks['load'].outputs.row and 1"), [undeclared]);
+    assert_eq!(message("tasks.load.rows"), ["'tasks.load' has no 'rows'"]);
+    assert_eq!(
+        message("tasks.each.outputs.rows"),
+        ["the outputs of 'each' are a list, one entry for each item"]
+    );
+    assert_eq!(message("tasks.later.outputs"), ["'later' is no task before this one"]);
+    assert_eq!(message("tasks['nope'].outputs"), ["'nope' is no task before this one"]);
+    assert!(message("{{ tasks.load. }}")[0].contains("no valid expression"));
+}
+
 #[test]
 fn unknown_names_are_found_before_anything_runs() {
-    let names = Names {
-        params: ["full_refresh".to_owned()].into(),
-        tasks: ["load".to_owned()].into(),
-        has_item: false,
-        has_window: false,
-    };
+    let params = params();
+    let names = names(&params);
     let found = |text: &str| {
         let problems = check(text, &names);
         problems.into_iter().map(|p| (p.offset, p.message, p.hint.unwrap_or_default())).collect::<Vec<_>>()
@@ -131,7 +190,9 @@ fn unknown_names_are_found_before_anything_runs() {
 proptest! {
     #[test]
     fn no_text_makes_templates_panic(text in "([{]{2})?[{}%#a-z.|' +(\\[é-]{0,40}([}]{2})?") {
-        for problem in check(&text, &Names::default()) {
+        let params = BTreeMap::new();
+        let names = Names { params: &params, tasks: &NoTasks, has_item: false, has_window: false, extra: &[] };
+        for problem in check_expression(&text, &names).into_iter().chain(check(&text, &names)) {
             prop_assert!(problem.offset <= text.chars().count());
         }
         if let Ok(value) = render(&json!(&text), &TemplateContext::default()) {
