@@ -2,18 +2,28 @@
 //!
 //! * An instance starts when its trigger rule says so about *all* instances of what it needs. A need on a service counts as success
 //!   while the service is live and ready. A `for_each` over nothing counts as one skipped instance once it could have started.
+//! * A mapped task whose items are not known yet stands as one instance until it could start; then it is expanded.
+//! * What a branch did not choose is skipped, whatever its trigger rule.
 //! * Services take no slot of `max_active_tasks`: they would keep it for ever.
-//! * When all tasks that are no services are final, services are drained. Only a service that comes after a task, with no task after
-//!   itself, is what the run is for, and goes on (with the services that it needs).
-//! * How a run ends is in `outcome`.
+//! * When all tasks that are no services are final, services are drained (`drain`).
+//! * Groups and runs that failed are tried again (`retry`). How a run ends is in `outcome`.
 
+mod branch;
+mod drain;
 mod outcome;
+mod retry;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]
 mod tests_exhaustive;
+#[cfg(test)]
+mod tests_groups;
+#[cfg(test)]
+mod tests_play;
 
-use crate::dag::Dag;
+pub use retry::{Retries, Used, retried, with_setups};
+
+use crate::dag::{Dag, Role};
 use crate::state::{RunState, TaskState};
 use crate::trigger_rule::{Upstream, Verdict};
 use chrono::{DateTime, Utc};
@@ -22,10 +32,13 @@ use chrono::{DateTime, Utc};
 #[derive(Debug, Clone)]
 pub struct RunSnapshot<'a> {
     pub dag: &'a Dag,
+    /// Makes delays of one run differ from those of the next; its id, say.
+    pub seed: u64,
     pub state: RunState,
     pub cancel_requested: bool,
     /// One for each instance: every map index of every task of the dag, in any order.
     pub tasks: Vec<TaskSnapshot>,
+    pub retries: Retries,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -44,6 +57,8 @@ pub struct TaskSnapshot {
     pub stopping: bool,
     /// For a branch that succeeded: the ids of tasks and groups that it chose.
     pub chosen: Option<Vec<String>>,
+    /// `depends_on_past`: the same instance of the run before was no success yet, so it may not start.
+    pub held: bool,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -66,6 +81,20 @@ pub enum Command {
         map_index: i32,
         reason: String,
     },
+    /// Find the items of a mapped task, and put an instance for each in the place of the one that stands for them. Without items that
+    /// one is skipped; if they cannot be told, it has failed.
+    Expand {
+        task: usize,
+    },
+    /// A group, or without one the run, is tried again: `reset` goes back to none, the instances of `late` give way to the one that
+    /// stands for them, and `retried` gives the new ledger.
+    Retry {
+        group: Option<String>,
+        used: u32,
+        until: DateTime<Utc>,
+        reset: Vec<(usize, i32)>,
+        late: Vec<usize>,
+    },
     FinishRun {
         state: RunState,
     },
@@ -75,30 +104,67 @@ pub enum Command {
     },
 }
 
-/// What should happen next. After the commands are applied, deciding again at the same instant gives nothing new (at most the same
-/// `WakeAt`).
-pub fn decide(run: &RunSnapshot<'_>, now: DateTime<Utc>) -> Vec<Command> {
-    let mut plan = Plan::new(run);
-    match run.state {
-        RunState::Queued | RunState::Running if run.cancel_requested => plan.cancel(),
-        RunState::Running => {
-            plan.settle_and_find_startable(now);
-            plan.drain();
-            plan.queue();
+impl TaskSnapshot {
+    /// An instance that waits for what it needs.
+    pub fn waiting(task: usize, map_index: i32) -> Self {
+        TaskSnapshot {
+            task,
+            map_index,
+            state: TaskState::None,
+            try_number: 0,
+            next_at: None,
+            ready: false,
+            stopping: false,
+            chosen: None,
+            held: false,
         }
-        RunState::Queued | RunState::Success | RunState::Failed | RunState::Cancelled => return Vec::new(),
     }
-    plan.finish_or_wake(now);
-    plan.commands
+}
+
+impl<'a> RunSnapshot<'a> {
+    /// A run that has just become running.
+    pub fn begun(dag: &'a Dag) -> Self {
+        let instances = dag.tasks.iter().enumerate().flat_map(|(task, def)| {
+            def.map_indexes().into_iter().map(move |map_index| TaskSnapshot::waiting(task, map_index))
+        });
+        RunSnapshot {
+            dag,
+            seed: 0,
+            state: RunState::Running,
+            cancel_requested: false,
+            tasks: instances.collect(),
+            retries: Retries::new(),
+        }
+    }
+}
+
+/// What should happen next; the commands are to be applied in their order. After that, deciding again at the same instant gives nothing
+/// new (at most the same `WakeAt`), but for what follows from an `Expand` or a `Retry`.
+pub fn decide(run: &RunSnapshot<'_>, now: DateTime<Utc>) -> Vec<Command> {
+    match run.state {
+        RunState::Queued | RunState::Running if run.cancel_requested => {
+            let mut plan = Plan::new(run, now, false);
+            plan.cancel();
+            plan.finish_or_wake();
+            plan.commands
+        }
+        RunState::Running => {
+            let plan = Plan::advanced(run, now, true);
+            // Groups that wait for each other's next try would do so for ever: then what has failed counts at once.
+            if plan.is_stuck() { Plan::advanced(run, now, false).commands } else { plan.commands }
+        }
+        RunState::Queued | RunState::Success | RunState::Failed | RunState::Cancelled => Vec::new(),
+    }
 }
 
 /// A decision in the making: `states` and `upstream` are the snapshot with the commands so far applied.
 struct Plan<'a> {
     run: &'a RunSnapshot<'a>,
+    now: DateTime<Utc>,
     /// As in `run.tasks`.
     states: Vec<TaskState>,
-    /// For each task the positions of its instances in `run.tasks`.
-    instances: Vec<Vec<usize>>,
+    instances: Instances,
+    groups: retry::Groups<'a>,
     /// How each task counts for what needs it.
     upstream: Vec<Upstream>,
     /// The task judged last, and the sum over what it needs.
@@ -107,21 +173,72 @@ struct Plan<'a> {
     commands: Vec<Command>,
 }
 
-impl<'a> Plan<'a> {
-    fn new(run: &'a RunSnapshot<'a>) -> Self {
-        let mut instances = vec![Vec::new(); run.dag.tasks.len()];
-        for (position, instance) in run.tasks.iter().enumerate() {
-            instances[instance.task].push(position);
+/// For each task the positions of its instances in `RunSnapshot::tasks`.
+struct Instances {
+    starts: Vec<usize>,
+    positions: Vec<usize>,
+}
+
+impl Instances {
+    fn new(run: &RunSnapshot<'_>) -> Self {
+        let mut starts = vec![0; run.dag.tasks.len() + 1];
+        run.tasks.iter().for_each(|instance| starts[instance.task + 1] += 1);
+        for task in 1..starts.len() {
+            starts[task] += starts[task - 1];
         }
+        let mut next = starts.clone();
+        let mut positions = vec![0; run.tasks.len()];
+        for (position, instance) in run.tasks.iter().enumerate() {
+            positions[next[instance.task]] = position;
+            next[instance.task] += 1;
+        }
+        Instances { starts, positions }
+    }
+
+    fn len(&self) -> usize {
+        self.starts.len() - 1
+    }
+
+    fn of(&self, task: usize) -> &[usize] {
+        &self.positions[self.starts[task]..self.starts[task + 1]]
+    }
+}
+
+impl<'a> Plan<'a> {
+    fn new(run: &'a RunSnapshot<'a>, now: DateTime<Utc>, hide_failures: bool) -> Self {
+        let instances = Instances::new(run);
         Plan {
             run,
+            now,
             states: run.tasks.iter().map(|instance| instance.state).collect(),
             upstream: vec![Upstream::default(); instances.len()],
+            groups: retry::Groups::new(run, now, hide_failures),
             instances,
             counted: None,
             startable: Vec::new(),
             commands: Vec::new(),
         }
+    }
+
+    fn advanced(run: &'a RunSnapshot<'a>, now: DateTime<Utc>, hide_failures: bool) -> Self {
+        let mut plan = Plan::new(run, now, hide_failures);
+        plan.settle_and_find_startable();
+        plan.retry_groups();
+        plan.drain();
+        plan.queue();
+        plan.finish_or_wake();
+        plan
+    }
+
+    /// Nothing will ever happen by itself after this decision.
+    fn is_stuck(&self) -> bool {
+        let moves = |position: usize| {
+            self.states[position].is_live()
+                || matches!(self.states[position], TaskState::UpForRetry | TaskState::UpForReschedule)
+                || self.run.tasks[position].held
+        };
+        let settles = |command: &Command| matches!(command, Command::Settle { .. });
+        self.groups.hide() && self.commands.iter().all(settles) && !(0..self.states.len()).any(moves)
     }
 
     fn cancel(&mut self) {
@@ -135,16 +252,29 @@ impl<'a> Plan<'a> {
     }
 
     /// In topological order, so that what is settled here already counts for what comes after it.
-    fn settle_and_find_startable(&mut self, now: DateTime<Utc>) {
+    fn settle_and_find_startable(&mut self) {
         for task in 0..self.instances.len() {
-            let undecided = self.instances[task].iter().any(|i| self.states[*i] == TaskState::None);
-            let verdict =
-                if undecided || self.instances[task].is_empty() { self.judge(task) } else { Verdict::Wait };
-            for at in 0..self.instances[task].len() {
-                let position = self.instances[task][at];
-                let due = self.run.tasks[position].next_at.is_none_or(|at| at <= now);
+            let undecided = self.instances.of(task).iter().any(|i| self.states[*i] == TaskState::None);
+            let verdict = if undecided || self.instances.of(task).is_empty() {
+                self.judge(task)
+            } else {
+                Verdict::Wait
+            };
+            let not_chosen = if undecided { self.not_chosen(task) } else { None };
+            let late = self.run.dag.tasks[task].expands_late();
+            for at in 0..self.instances.of(task).len() {
+                let position = self.instances.of(task)[at];
+                let instance = &self.run.tasks[position];
+                let due = instance.next_at.is_none_or(|at| at <= self.now);
                 match (self.states[position], verdict) {
-                    (TaskState::None, Verdict::Start) => self.startable.push(position),
+                    (TaskState::None, _) if not_chosen.is_some() => {
+                        let reason = not_chosen.clone().unwrap_or_default();
+                        self.settle(position, TaskState::Skipped, reason);
+                    }
+                    (TaskState::None, Verdict::Start) if late && instance.map_index < 0 => {
+                        self.commands.push(Command::Expand { task });
+                    }
+                    (TaskState::None, Verdict::Start) if !instance.held => self.startable.push(position),
                     (TaskState::None, Verdict::Settle(state)) => {
                         let reason = self.why_not(task);
                         self.settle(position, state, reason);
@@ -160,20 +290,33 @@ impl<'a> Plan<'a> {
     }
 
     fn judge(&mut self, task: usize) -> Verdict {
+        if self.groups.on_hold(task) {
+            return Verdict::Wait;
+        }
         let def = &self.run.dag.tasks[task];
         // The tasks of one layer often need the same ones: count those once.
-        let counted = self.counted.filter(|(other, _)| self.run.dag.tasks[*other].needs == def.needs);
+        let same = |other: usize| !self.groups.hide() && self.run.dag.tasks[other].needs == def.needs;
+        let counted = self.counted.filter(|(other, _)| same(*other));
         let (_, upstream) = counted.unwrap_or_else(|| {
             let mut upstream = Upstream::default();
-            def.needs.iter().for_each(|need| upstream.add(self.upstream[*need]));
+            for need in &def.needs {
+                let hidden = self.groups.hidden(*need, task);
+                upstream.add(if hidden { self.undone(*need) } else { self.upstream[*need] });
+            }
             (task, upstream)
         });
         self.counted = Some((task, upstream));
         def.trigger_rule.judge(&upstream)
     }
 
+    /// A task whose group will be tried again: nothing of it is known yet.
+    fn undone(&self, task: usize) -> Upstream {
+        Upstream { total: self.upstream[task].total, ..Upstream::default() }
+    }
+
     fn count(&self, task: usize, verdict: Verdict) -> Upstream {
-        let is_service = self.run.dag.tasks[task].service.is_some();
+        let def = &self.run.dag.tasks[task];
+        let is_service = def.service.is_some();
         let mut upstream = Upstream::default();
         let mut add = |state: TaskState, ready: bool| {
             upstream.total += 1;
@@ -188,16 +331,21 @@ impl<'a> Plan<'a> {
                 _ => {}
             }
         };
-        for position in &self.instances[task] {
+        for position in self.instances.of(task) {
             add(self.states[*position], self.run.tasks[*position].ready);
         }
-        if self.instances[task].is_empty() {
+        if self.instances.of(task).is_empty() {
             let state = match verdict {
                 Verdict::Wait => TaskState::None,
                 Verdict::Start => TaskState::Skipped,
                 Verdict::Settle(state) => state,
             };
             add(state, false);
+        }
+        if def.role == Role::Setup {
+            upstream.setups = upstream.total;
+            upstream.setups_success = upstream.success;
+            upstream.setups_skipped = upstream.skipped;
         }
         upstream
     }
@@ -223,41 +371,11 @@ impl<'a> Plan<'a> {
         format!("{} cannot be met: {cause}", def.trigger_rule)
     }
 
-    /// Ends the services that nothing needs any more.
-    fn drain(&mut self) {
-        let dag = self.run.dag;
-        let has_work = dag.tasks.iter().any(|task| task.service.is_none());
-        let work_is_done = (0..self.instances.len())
-            .filter(|task| dag.tasks[*task].service.is_none())
-            .all(|task| self.instances[task].iter().all(|position| self.states[*position].is_final()));
-        if !has_work || !work_is_done {
-            return;
-        }
-        let goes_on = services_that_go_on(dag);
-        for task in
-            (0..self.instances.len()).filter(|task| dag.tasks[*task].service.is_some() && !goes_on[*task])
-        {
-            for at in 0..self.instances[task].len() {
-                let position = self.instances[task][at];
-                let reason = "nothing needs it any more";
-                match self.states[position] {
-                    TaskState::Queued | TaskState::Running => self.stop(position, reason),
-                    TaskState::None => self.settle(position, TaskState::Skipped, reason.to_owned()),
-                    TaskState::UpForRetry | TaskState::UpForReschedule => {
-                        self.settle(position, TaskState::Cancelled, reason.to_owned());
-                    }
-                    _ => {}
-                }
-            }
-        }
-        let states = &self.states;
-        self.startable.retain(|position| !states[*position].is_final());
-    }
-
-    /// Fills the free slots, the highest priority first, then in the order of the dag.
+    /// Fills the free slots, the highest priority first, then in the order of the dag. A mapped task takes no more than its own share.
     fn queue(&mut self) {
         let tasks = &self.run.dag.tasks;
-        let takes_slot = |position: usize| tasks[self.run.tasks[position].task].service.is_none();
+        let def = |position: usize| &tasks[self.run.tasks[position].task];
+        let takes_slot = |position: usize| def(position).service.is_none();
         let live = (0..self.states.len()).filter(|i| self.states[*i].is_live() && takes_slot(*i)).count();
         let mut free = (self.run.dag.max_active_tasks.max(1) as usize).saturating_sub(live);
         let mut startable = std::mem::take(&mut self.startable);
@@ -265,30 +383,53 @@ impl<'a> Plan<'a> {
             let instance = &self.run.tasks[*position];
             (std::cmp::Reverse(tasks[instance.task].priority), instance.task, instance.map_index)
         });
+        // The share left to the mapped task looked at last: its instances stand together.
+        let mut share: Option<(usize, usize)> = None;
         for position in startable {
+            let instance = &self.run.tasks[position];
+            let limit = def(position).for_each.as_ref().and_then(|each| each.concurrency);
+            if let Some(limit) = limit {
+                let left = share.filter(|(task, _)| *task == instance.task).map_or_else(
+                    || {
+                        let positions = self.instances.of(instance.task).iter();
+                        let live = positions.filter(|i| self.states[**i].is_live()).count();
+                        (limit.max(1) as usize).saturating_sub(live)
+                    },
+                    |(_, left)| left,
+                );
+                share = Some((instance.task, left));
+                if left == 0 {
+                    continue;
+                }
+            }
             if takes_slot(position) {
                 if free == 0 {
                     continue;
                 }
                 free -= 1;
             }
-            let instance = &self.run.tasks[position];
+            if let (Some(_), Some((_, left))) = (limit, &mut share) {
+                *left -= 1;
+            }
             self.commands.push(Command::Queue { task: instance.task, map_index: instance.map_index });
             self.states[position] = TaskState::Queued;
         }
     }
 
-    fn finish_or_wake(&mut self, now: DateTime<Utc>) {
+    fn finish_or_wake(&mut self) {
+        let now = self.now;
         if self.states.iter().all(|state| state.is_final()) {
             let state = outcome::of(self.run, &self.instances, &self.states);
-            self.commands.push(Command::FinishRun { state });
+            let retry = if state == RunState::Failed { self.retry_run() } else { None };
+            self.commands.push(retry.unwrap_or(Command::FinishRun { state }));
             return;
         }
         let waiting = (0..self.states.len()).filter(|position| {
             matches!(self.states[*position], TaskState::UpForRetry | TaskState::UpForReschedule)
         });
-        let next =
-            waiting.filter_map(|position| self.run.tasks[position].next_at).filter(|at| *at > now).min();
+        let next = waiting.filter_map(|position| self.run.tasks[position].next_at);
+        let next = next.chain(self.run.retries.values().filter_map(|used| used.until));
+        let next = next.filter(|at| *at > now).min();
         self.commands.extend(next.map(|at| Command::WakeAt { at }));
     }
 
@@ -313,23 +454,4 @@ impl<'a> Plan<'a> {
             });
         }
     }
-}
-
-/// The services that the run is for: after a task, with no task after themselves; and the services that those need.
-fn services_that_go_on(dag: &Dag) -> Vec<bool> {
-    let is_work = |task: usize| dag.tasks[task].service.is_none();
-    let mut after_work = vec![false; dag.tasks.len()];
-    for (task, def) in dag.tasks.iter().enumerate() {
-        after_work[task] = def.needs.iter().any(|need| is_work(*need) || after_work[*need]);
-    }
-    let mut before_work = vec![false; dag.tasks.len()];
-    let mut goes_on = vec![false; dag.tasks.len()];
-    for (task, def) in dag.tasks.iter().enumerate().rev() {
-        goes_on[task] |= !is_work(task) && after_work[task] && !before_work[task];
-        for need in &def.needs {
-            before_work[*need] |= is_work(task) || before_work[task];
-            goes_on[*need] |= goes_on[task] && !is_work(*need);
-        }
-    }
-    goes_on
 }

@@ -31,6 +31,10 @@ pub struct Upstream {
     pub failed: u32,
     pub upstream_failed: u32,
     pub skipped: u32,
+    /// Of these, how many are setups, and how those stand.
+    pub setups: u32,
+    pub setups_success: u32,
+    pub setups_skipped: u32,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,6 +53,9 @@ impl Upstream {
         self.failed += other.failed;
         self.upstream_failed += other.upstream_failed;
         self.skipped += other.skipped;
+        self.setups += other.setups;
+        self.setups_success += other.setups_success;
+        self.setups_skipped += other.setups_skipped;
     }
 
     fn failures(&self) -> u32 {
@@ -114,8 +121,13 @@ impl TriggerRule {
         let cases: &[(bool, Verdict)] = match self {
             AllSuccess => &[(up.failures() > 0, fail), (up.skipped > 0, skip), (done, Verdict::Start)],
             AllFailed => &[(up.success + up.skipped > 0, skip), (done, Verdict::Start)],
-            // There are no setup tasks here, and without one the two are the same in Airflow, too.
-            AllDone | AllDoneSetupSuccess => &[(done, Verdict::Start)],
+            AllDone => &[(done, Verdict::Start)],
+            // Without setups the same as all_done. One setup that ran is enough: there is something to tear down.
+            AllDoneSetupSuccess => &[
+                (done && up.setups > 0 && up.setups_skipped == up.setups, skip),
+                (done && up.setups > 0 && up.setups_success == 0, fail),
+                (done, Verdict::Start),
+            ],
             AllDoneMinOneSuccess => {
                 &[(up.skipped > 0, skip), (done && up.success == 0, fail), (done, Verdict::Start)]
             }
@@ -155,7 +167,21 @@ mod tests {
             failed: count('f'),
             upstream_failed: count('u'),
             skipped: count('k'),
+            ..Upstream::default()
         }
+    }
+
+    #[test]
+    fn a_teardown_runs_if_one_of_its_setups_did() {
+        let judge = |states: &str, success, skipped| {
+            let setups =
+                Upstream { setups: 2, setups_success: success, setups_skipped: skipped, ..upstream(states) };
+            TriggerRule::AllDoneSetupSuccess.judge(&setups)
+        };
+        assert_eq!(judge("sf.", 1, 0), Verdict::Wait);
+        assert_eq!(judge("sff", 1, 0), Verdict::Start);
+        assert_eq!(judge("ffu", 0, 0), Verdict::Settle(TaskState::UpstreamFailed));
+        assert_eq!(judge("kks", 0, 2), Verdict::Settle(TaskState::Skipped));
     }
 
     #[test]

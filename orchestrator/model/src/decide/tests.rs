@@ -7,9 +7,9 @@ use crate::testing::{dag, service, task, utc};
 use crate::trigger_rule::TriggerRule;
 use serde_json::json;
 
-const NOON: &str = "2026-03-01T12:00:00Z";
+pub(super) const NOON: &str = "2026-03-01T12:00:00Z";
 
-fn snapshot<'a>(dag: &'a Dag, states: &[TaskState]) -> RunSnapshot<'a> {
+pub(super) fn snapshot<'a>(dag: &'a Dag, states: &[TaskState]) -> RunSnapshot<'a> {
     let instances = dag
         .tasks
         .iter()
@@ -18,33 +18,27 @@ fn snapshot<'a>(dag: &'a Dag, states: &[TaskState]) -> RunSnapshot<'a> {
     let tasks: Vec<TaskSnapshot> = instances
         .zip(states)
         .map(|((task, map_index), state)| TaskSnapshot {
-            task,
-            map_index,
             state: *state,
-            try_number: 0,
-            next_at: None,
-            ready: false,
-            stopping: false,
-            chosen: None,
+            ..TaskSnapshot::waiting(task, map_index)
         })
         .collect();
     assert_eq!(tasks.len(), states.len(), "a state for each instance");
-    RunSnapshot { dag, state: RunState::Running, cancel_requested: false, tasks }
+    RunSnapshot { tasks, ..RunSnapshot::begun(dag) }
 }
 
-fn commands(dag: &Dag, states: &[TaskState]) -> Vec<Command> {
+pub(super) fn commands(dag: &Dag, states: &[TaskState]) -> Vec<Command> {
     decide(&snapshot(dag, states), utc(NOON))
 }
 
-fn queue(task: usize) -> Command {
+pub(super) fn queue(task: usize) -> Command {
     Command::Queue { task, map_index: -1 }
 }
 
-fn finish(state: RunState) -> Vec<Command> {
+pub(super) fn finish(state: RunState) -> Vec<Command> {
     vec![Command::FinishRun { state }]
 }
 
-fn ruled(id: &str, needs: &[usize], rule: TriggerRule) -> TaskDef {
+pub(super) fn ruled(id: &str, needs: &[usize], rule: TriggerRule) -> TaskDef {
     TaskDef { trigger_rule: rule, ..task(id, needs) }
 }
 
