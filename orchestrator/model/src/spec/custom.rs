@@ -143,52 +143,27 @@ fn read_inputs(reader: &mut Reader, node: &Node) -> BTreeMap<String, Input> {
             continue;
         }
         // One that is broken still lets templates name it.
-        let broken = Input { param: Param { r#type: String::new(), ..any() }, required: false };
-        inputs.insert(key.text.clone(), read_input(reader, node).unwrap_or(broken));
+        let broken = || {
+            let (r#type, description) = (String::new(), String::new());
+            Input {
+                param: Param { r#type, default: None, description, allowed: Vec::new() },
+                required: false,
+            }
+        };
+        inputs.insert(key.text.clone(), read_input(reader, node).unwrap_or_else(broken));
     }
     inputs
 }
 
-fn any() -> Param {
-    Param { r#type: "string".to_owned(), default: None, description: String::new(), allowed: Vec::new() }
-}
-
 fn read_input(reader: &mut Reader, node: &Node) -> Option<Input> {
     let fields = reader.fields(node, "an input", &INPUT_KEYS)?;
-    let default = fields.get("default");
-    let words = params::TYPES.map(|name| (name, name));
-    let r#type = match (fields.get("type"), default) {
-        (Some(node), _) => reader.word(node, "type", &words)?,
-        (None, Some(default)) => params::type_name(&default.to_json()),
-        (None, None) => "string",
-    };
-    let allowed = match fields.get("allowed").map(|node| (&node.data, node)) {
-        None => Vec::new(),
-        Some((Data::List(items), _)) => items.iter().map(Node::to_json).collect(),
-        Some((_, node)) => {
-            reader.wrong_type(node, "allowed", "a list");
-            Vec::new()
-        }
-    };
-    let description = fields.get("description").and_then(|node| reader.text(node, "description"));
-    let param = Param {
-        r#type: r#type.to_owned(),
-        default: default.map(Node::to_json),
-        description: description.unwrap_or_default().to_owned(),
-        allowed,
-    };
-    if let (Some(node), Some(value)) = (default, &param.default)
-        && !template::has_template(value)
-        && let Some(wrong) = params::mismatch(&param, value)
-    {
-        reader.problem(node.at, format!("the default {wrong}"), None);
-    }
+    let param = super::top::declared(reader, &fields, true)?;
     let required = fields.get("required").and_then(|node| Some((node.at, reader.boolean(node, "required")?)));
-    if let (Some((at, true)), Some(_)) = (required, default) {
+    if let (Some((at, true)), Some(_)) = (required, &param.default) {
         let hint = Some("remove one of the two".to_owned());
         reader.problem(at, "an input that is required has no default".to_owned(), hint);
     }
-    let required = required.map_or(default.is_none(), |(_, required)| required);
+    let required = required.map_or(param.default.is_none(), |(_, required)| required);
     Some(Input { param, required })
 }
 

@@ -233,7 +233,7 @@ pub struct ParamParts {
     pub default: Option<Value>,
     pub description: Option<String>,
     /// The only values allowed.
-    pub r#enum: Option<Vec<Value>>,
+    pub allowed: Option<Vec<Value>>,
 }
 
 #[derive(JsonSchema)]

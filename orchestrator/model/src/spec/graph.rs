@@ -1,10 +1,12 @@
 //! What needs what: names in `needs` resolved, groups taken apart into the tasks at their ends, circles named.
 //!
-//! A need on a group is one on its leaves (tasks of it that no other task of it needs); what a group needs, its roots need.
+//! A need on a group is one on its leaves (tasks of it that no other task of it needs); what a group needs, its roots need. Teardowns
+//! are no leaves: whether a folder was cleaned up is nothing to those who come after.
 
 use super::fields::Reader;
 use super::tasks::Raw;
 use super::yaml::Position;
+use crate::dag::Role;
 use crate::suggest;
 use petgraph::algo::kosaraju_scc;
 use petgraph::graph::{DiGraph, NodeIndex};
@@ -265,29 +267,49 @@ struct Ends {
 
 impl Ends {
     fn of(raw: &[Raw<'_>], said: &Said) -> Ends {
-        // Who needs something within this group, and what is needed within it.
-        let (mut needing, mut needed) = (HashSet::new(), HashSet::new());
+        // Who needs something within this group, and what is needed within it, by anybody and by others than teardowns.
+        let (mut needing, mut needed, mut needed_by_work) = (HashSet::new(), HashSet::new(), HashSet::new());
         for (at, found) in said.iter().enumerate() {
             for (from, _) in found {
                 if let Some(group) = common_group(raw, at, *from) {
                     needing.insert((at, group));
                     needed.insert((*from, group));
+                    if !is_teardown(&raw[at]) {
+                        needed_by_work.insert((*from, group));
+                    }
                 }
             }
         }
-        Ends { roots: ends(raw, &needing), leaves: ends(raw, &needed) }
+        let mut leaves = ends(raw, &needed_by_work, |raw| !is_teardown(raw));
+        // A group of nothing but teardowns has them as its leaves.
+        for (leaves, all) in leaves.iter_mut().zip(ends(raw, &needed, |_| true)) {
+            if leaves.is_empty() {
+                *leaves = all;
+            }
+        }
+        Ends { roots: ends(raw, &needing, |_| true), leaves }
     }
 }
 
+fn is_teardown(raw: &Raw<'_>) -> bool {
+    raw.task().is_some_and(|task| task.def.role == Role::Teardown)
+}
+
 /// The tasks of each group that neither they nor the groups around them are marked within it.
-fn ends(raw: &[Raw<'_>], marked: &HashSet<(usize, usize)>) -> Vec<Vec<usize>> {
+fn ends(
+    raw: &[Raw<'_>],
+    marked: &HashSet<(usize, usize)>,
+    counts: impl Fn(&Raw<'_>) -> bool,
+) -> Vec<Vec<usize>> {
     let mut ends = vec![Vec::new(); raw.len()];
     // Members stand after their group: those of inner groups are known first.
     for (at, own) in raw.iter().enumerate().rev() {
         if own.is_group() {
             ends[at].sort_unstable();
         }
-        let Some(group) = own.group.filter(|group| !marked.contains(&(at, *group))) else { continue };
+        let Some(group) = own.group.filter(|group| !marked.contains(&(at, *group)) && counts(own)) else {
+            continue;
+        };
         if !own.is_group() {
             ends[group].push(at);
             continue;

@@ -143,6 +143,16 @@ fn siblings_are_meant_before_tasks_of_the_same_name_outside() {
 }
 
 #[test]
+fn what_needs_a_group_does_not_wait_for_its_teardowns() {
+    let dag = fine(
+        "dag: d\ntasks:\n  g:\n    tasks:\n      make: { uses: process, setup: true }\n      work: { uses: process, needs: make }\n      \
+         clean: { uses: process, needs: [make, work], teardown: true }\n  h: { tasks: { only: { uses: process, teardown: true } } }\n  \
+         after: { uses: process, needs: [g, h] }\n",
+    );
+    assert_eq!(needs(&dag, "after"), ["g.work", "h.only"]);
+}
+
+#[test]
 fn limits_roles_and_assets_arrive() {
     let dag = fine(
         "dag: d\nschedule: '@daily'\ntasks:\n  a: { uses: process, setup: true, pool: db, max_active: 3, depends_on_past: true, deadline: 30m }\n  \

@@ -8,6 +8,7 @@ use crate::dag::{Dag, Overlap, Param, Schedule, WindowRule};
 use crate::params;
 use crate::registry::Registry;
 use crate::retry::RetryPolicy;
+use crate::template;
 use chrono_tz::Tz;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -32,7 +33,7 @@ pub(super) const DAG_KEYS: [&str; 18] = [
     "notify",
     "tasks",
 ];
-pub(super) const PARAM_KEYS: [&str; 4] = ["type", "default", "description", "enum"];
+pub(super) const PARAM_KEYS: [&str; 4] = ["type", "default", "description", "allowed"];
 const MAX_ACTIVE: u32 = 16;
 const MAX_ACTIVE_LIMIT: u32 = 100_000;
 
@@ -160,6 +161,11 @@ fn read_params(reader: &mut Reader, node: &Node, schedule: &Schedule) -> BTreeMa
 
 fn read_param(reader: &mut Reader, node: &Node) -> Option<Param> {
     let fields = reader.fields(node, "a param", &PARAM_KEYS)?;
+    declared(reader, &fields, false)
+}
+
+/// What a param of a dag and an input of a kind have in common; the default of the latter may be a template.
+pub(super) fn declared(reader: &mut Reader, fields: &Fields<'_>, templates: bool) -> Option<Param> {
     let default = fields.get("default");
     let words = params::TYPES.map(|name| (name, name));
     let r#type = match (fields.get("type"), default) {
@@ -167,21 +173,22 @@ fn read_param(reader: &mut Reader, node: &Node) -> Option<Param> {
         (None, Some(default)) => params::type_name(&default.to_json()),
         (None, None) => "string",
     };
-    let allowed = match fields.get("enum").map(|node| (&node.data, node)) {
+    let allowed = match fields.get("allowed").map(|node| (&node.data, node)) {
         None => Vec::new(),
         Some((Data::List(items), _)) => items.iter().map(Node::to_json).collect(),
         Some((_, node)) => {
-            reader.wrong_type(node, "enum", "a list");
+            reader.wrong_type(node, "allowed", "a list");
             Vec::new()
         }
     };
     let param = Param {
         r#type: r#type.to_owned(),
         default: default.map(Node::to_json),
-        description: text(reader, &fields, "description"),
+        description: text(reader, fields, "description"),
         allowed,
     };
     if let (Some(node), Some(value)) = (default, &param.default)
+        && !(templates && template::has_template(value))
         && let Some(wrong) = params::mismatch(&param, value)
     {
         reader.problem(node.at, format!("the default {wrong}"), None);
