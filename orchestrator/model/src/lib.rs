@@ -18,6 +18,7 @@ pub mod problem;
 pub mod registry;
 pub mod retry;
 pub mod schedule;
+pub mod simulate;
 pub mod spec;
 pub mod state;
 pub mod suggest;

@@ -47,6 +47,11 @@ pub trait Task: Send + Sync + 'static {
         Ok(None)
     }
 
+    /// What it gives, where that follows from its rendered `with:` alone: a played run (`simulate`) need not be told.
+    fn outputs_of(&self, _with: &Value) -> Option<Result<Value, String>> {
+        None
+    }
+
     async fn run(&self, ctx: TaskContext) -> Result<Outcome, TaskError>;
 }
 

@@ -100,16 +100,24 @@ impl Task for Branch {
         problems
     }
 
+    fn outputs_of(&self, with: &Value) -> Option<Result<Value, String>> {
+        let chosen = with::read(with).and_then(chosen).map_err(|error| error.to_string());
+        Some(chosen.map(|chosen| json!({ "chosen": chosen })))
+    }
+
     async fn run(&self, ctx: TaskContext) -> Result<Outcome, TaskError> {
-        let with: With = with::read(&ctx.with)?;
-        let chosen = match (with.choose, with.cases) {
-            (Some(ids), None) => ids.0,
-            (None, Some(cases)) => choose(cases, with.otherwise)?,
-            _ => return Err(TaskError::Fail("with: give either `choose` or `cases`".to_string())),
-        };
+        let chosen = chosen(with::read(&ctx.with)?)?;
         let shown = if chosen.is_empty() { "nothing".to_string() } else { chosen.join(", ") };
         ctx.sink.log(Stream::System, format!("chosen: {shown}"));
         Ok(Outcome::Done { outputs: json!({ "chosen": chosen }) })
+    }
+}
+
+fn chosen(with: With) -> Result<Vec<String>, TaskError> {
+    match (with.choose, with.cases) {
+        (Some(ids), None) => Ok(ids.0),
+        (None, Some(cases)) => choose(cases, with.otherwise),
+        _ => Err(TaskError::Fail("with: give either `choose` or `cases`".to_string())),
     }
 }
 
