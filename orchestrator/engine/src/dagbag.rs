@@ -5,6 +5,7 @@
 //!
 //! Not here: what a dag file means (`model::spec`).
 
+mod kinds;
 mod read;
 mod scan;
 
@@ -15,7 +16,8 @@ use crate::rounds::{Again, Round};
 use crate::worker::Core;
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
-use model::{Dag, Problem};
+use kinds::Kinds;
+use model::{Dag, Problem, Registry};
 use read::{Reading, read_all};
 use scan::{Scan, Stamp};
 use std::collections::{BTreeMap, BTreeSet};
@@ -37,6 +39,7 @@ pub(crate) struct DagBag {
     known: BTreeMap<String, Known>,
     /// The dags that the store counts as present, by their file; `None` before the first look.
     held: Option<BTreeMap<String, BTreeSet<String>>>,
+    kinds: Kinds,
 }
 
 /// One file as it was read last.
@@ -48,8 +51,12 @@ struct Known {
     bytes_hash: u64,
     /// Of what lies below the dag's folder; only looked at where the dag was made from it, or is broken.
     content: Option<u64>,
+    /// Those that it uses, there or not.
+    custom_kinds: BTreeSet<String>,
     /// Another file holds its dag id; looked at again when any file changes.
     refused: bool,
+    /// A kind that it uses has changed.
+    stale: bool,
 }
 
 /// The dag files below a folder, for who wants to check them without an engine.
@@ -57,10 +64,24 @@ pub fn dag_files(root: &Path) -> std::io::Result<Vec<PathBuf>> {
     Ok(scan::scan(root)?.files.into_keys().map(|name| root.join(name)).collect())
 }
 
+/// The files with tests of dags below a folder, in order.
+pub fn test_files(root: &Path) -> std::io::Result<Vec<PathBuf>> {
+    let mut tests = scan::scan(root)?.tests;
+    tests.sort_unstable();
+    Ok(tests.into_iter().map(|name| root.join(name)).collect())
+}
+
+/// The kinds of the program and those of the folder, with what is wrong with the latter; for who wants to check dags without an engine.
+pub fn registry_of(root: &Path, program: &Registry) -> std::io::Result<(Registry, Vec<Problem>)> {
+    let look = Kinds::none(program).look(root, &scan::scan(root)?, program);
+    Ok((look.kinds.registry, look.problems.into_values().flatten().collect()))
+}
+
 impl DagBag {
     pub fn new(core: Arc<Core>) -> Self {
         let duty = Duty::new(DUTY, core.store.clone(), core.node.clone(), core.config.lease_ttl);
-        DagBag { core, duty, known: BTreeMap::new(), held: None }
+        let kinds = Kinds::none(&core.registry);
+        DagBag { core, duty, known: BTreeMap::new(), held: None, kinds }
     }
 
     async fn scan(&self) -> Result<Scan> {
@@ -77,19 +98,40 @@ impl DagBag {
         let is_changed = |file: &&String| {
             let Some(known) = self.known.get(*file) else { return true };
             !known.settled
+                || known.stale
                 || scan.files.get(*file) != Some(&known.stamp)
                 || known.content.is_some_and(|content| content != scan.content_below(file))
         };
         scan.files.keys().filter(is_changed).cloned().collect()
     }
 
+    /// Reads the custom kinds if any of them changed, and marks the files that use those.
+    async fn look_at_kinds(&mut self, scan: &Arc<Scan>, now: DateTime<Utc>) -> Result<()> {
+        if self.kinds.is_current(scan) {
+            return Ok(());
+        }
+        let (kinds, scan, core) = (self.kinds.clone(), scan.clone(), self.core.clone());
+        let look =
+            tokio::task::spawn_blocking(move || kinds.look(&core.config.dags_dir, &scan, &core.registry))
+                .await
+                .map_err(|_| Error::Interrupted("the reading of kinds"))?;
+        for (file, problems) in &look.problems {
+            put_problems(&self.core, file, problems, now).await?;
+        }
+        for known in self.known.values_mut() {
+            known.stale |= known.custom_kinds.iter().any(|kind| look.changed.contains(kind));
+        }
+        self.kinds = look.kinds;
+        Ok(())
+    }
+
     async fn forget_removed(&mut self, scan: &Scan, now: DateTime<Utc>) -> Result<bool> {
         let removed: Vec<String> =
             self.known.keys().filter(|file| !scan.files.contains_key(*file)).cloned().collect();
-        if removed.is_empty() && self.held.is_some() {
+        if removed.is_empty() && self.held.is_some() && !self.kinds.has_lost(scan) {
             return Ok(false);
         }
-        let present: Vec<String> = scan.files.keys().cloned().collect();
+        let present: Vec<String> = scan.files.keys().chain(scan.kinds.keys()).cloned().collect();
         let absent = self.core.store.forget_files(&present, now).await?;
         if !absent.is_empty() {
             info!(dags = ?absent, "their files are gone; they are not scheduled any more");
@@ -107,17 +149,22 @@ impl DagBag {
 
     /// Reads the files and stores what they came to. Returns how many dags are new or changed.
     async fn take_in(&mut self, files: Vec<String>, scan: &Arc<Scan>, now: DateTime<Utc>) -> Result<usize> {
-        let known = |file: &String| self.known.get(file).filter(|known| !known.refused);
+        let known = |file: &String| self.known.get(file).filter(|known| !known.refused && !known.stale);
         let same: BTreeMap<String, (u64, Option<u64>)> = files
             .iter()
             .filter_map(|file| known(file).map(|known| (file.clone(), (known.bytes_hash, known.content))))
             .collect();
         let (folder, registry, scan) =
-            (self.core.config.dags_dir.clone(), self.core.registry.clone(), scan.clone());
-        let readings =
+            (self.core.config.dags_dir.clone(), self.kinds.registry.clone(), scan.clone());
+        let mut readings =
             tokio::task::spawn_blocking(move || read_all(&folder, &files, &scan, &registry, &same))
                 .await
                 .map_err(|_| Error::Interrupted("the reading of dag files"))?;
+        for reading in readings.iter_mut().filter(|reading| reading.outcome.is_none()) {
+            if let Some(before) = self.known.get(&reading.file) {
+                reading.known.custom_kinds.clone_from(&before.custom_kinds);
+            }
+        }
         self.release_renamed(&readings, now).await?;
         let mut changes = 0;
         let mut readings = readings.into_iter();
@@ -167,12 +214,14 @@ impl Round for DagBag {
         if self.duty.hold(now).await?.is_none() {
             self.known.clear();
             self.held = None;
+            self.kinds = Kinds::none(&self.core.registry);
             self.core.dags_loaded.cancel();
             return Ok(Again::At(self.duty.again_at(now)));
         }
         let began = Instant::now();
         let scan = Arc::new(self.scan().await?);
         let removed = self.forget_removed(&scan, now).await?;
+        self.look_at_kinds(&scan, now).await?;
         let changed = self.changed(&scan);
         let mut changes = 0;
         if removed || !changed.is_empty() {

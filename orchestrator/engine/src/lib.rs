@@ -54,7 +54,7 @@ mod sim;
 mod tests;
 
 pub use config::{EngineConfig, Routes};
-pub use dagbag::dag_files;
+pub use dagbag::{dag_files, registry_of, test_files};
 pub use error::{Error, Result};
 pub use stats::{LoopFigures, Stats, StatsSnapshot};
 pub use store_clock::{Reference, StoreClock};

@@ -4,10 +4,12 @@ mod fake;
 pub(crate) mod outbound;
 pub(crate) mod world;
 
+mod answers;
 mod conditions;
 mod dags;
 mod leases;
 mod nodes;
+mod notices;
 mod orphans;
 mod platform;
 mod probes;

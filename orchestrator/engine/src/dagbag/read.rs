@@ -1,16 +1,16 @@
 //! Reads dag files, several at once, and says for each whether there is something new in it.
 
 use super::Known;
-use super::scan::Scan;
+use super::scan::{Scan, Stamp};
+use model::spec::BYTES_MAX;
 use model::{Dag, Problem, Registry};
-use std::collections::BTreeMap;
 use std::collections::hash_map::DefaultHasher;
+use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{Hash, Hasher};
 use std::io::Read;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-const FILE_BYTES_MAX: u64 = 1 << 20;
 /// Within this time after a write, the clock of the file system may not tell a second write from the first.
 const SETTLING: Duration = Duration::from_secs(2);
 
@@ -59,8 +59,16 @@ pub(super) fn read_all(
 fn read(folder: &Path, file: &str, scan: &Scan, registry: &Registry, before: &Before) -> Reading {
     let path = folder.join(file);
     let stamp = scan.files[file];
-    let settled = SystemTime::now().duration_since(stamp.modified).is_ok_and(|age| age > SETTLING);
-    let known = |bytes_hash, content| Known { stamp, settled, bytes_hash, content, refused: false };
+    let settled = is_settled(&stamp);
+    let known = |bytes_hash, content| Known {
+        stamp,
+        settled,
+        bytes_hash,
+        content,
+        custom_kinds: BTreeSet::new(),
+        refused: false,
+        stale: false,
+    };
     let bytes = match scan.problems.get(file) {
         Some(problem) => Err(problem.clone()),
         None => bytes_of(&path, file),
@@ -85,14 +93,20 @@ fn read(folder: &Path, file: &str, scan: &Scan, registry: &Registry, before: &Be
     {
         return Reading { file: file.to_owned(), known: known(hash, *content_before), outcome: None };
     }
-    let outcome = model::spec::read(file, &bytes, path.parent().unwrap_or(folder), registry);
+    let model::spec::Reading { dag: outcome, custom_kinds } =
+        model::spec::read_with_kinds(file, &bytes, path.parent().unwrap_or(folder), registry);
     // An expanded task leaves a group behind; a broken file may be broken by what lies below.
     let depends = outcome.as_ref().map_or(true, |dag| dag.tasks.iter().any(|task| task.group.is_some()));
     let outcome = outcome.map(|dag| (dag, String::from_utf8_lossy(&bytes).into_owned()));
-    Reading { file: file.to_owned(), known: known(hash, depends.then_some(content)), outcome: Some(outcome) }
+    let known = Known { custom_kinds, ..known(hash, depends.then_some(content)) };
+    Reading { file: file.to_owned(), known, outcome: Some(outcome) }
 }
 
-fn bytes_of(path: &Path, file: &str) -> Result<Vec<u8>, Problem> {
+pub(super) fn is_settled(stamp: &Stamp) -> bool {
+    SystemTime::now().duration_since(stamp.modified).is_ok_and(|age| age > SETTLING)
+}
+
+pub(super) fn bytes_of(path: &Path, file: &str) -> Result<Vec<u8>, Problem> {
     let problem = |message: String, hint: &str| Problem {
         file: file.to_owned(),
         line: 0,
@@ -102,10 +116,10 @@ fn bytes_of(path: &Path, file: &str) -> Result<Vec<u8>, Problem> {
     };
     let mut bytes = Vec::new();
     std::fs::File::open(path)
-        .and_then(|opened| opened.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes))
+        .and_then(|opened| opened.take(BYTES_MAX as u64 + 1).read_to_end(&mut bytes))
         .map_err(|error| problem(format!("the file cannot be read: {error}"), "check its permissions"))?;
-    if bytes.len() as u64 > FILE_BYTES_MAX {
-        let message = format!("the file is larger than {FILE_BYTES_MAX} bytes");
+    if bytes.len() > BYTES_MAX {
+        let message = format!("the file is larger than {BYTES_MAX} bytes");
         return Err(problem(message, "split the dag, or keep data out of it"));
     }
     Ok(bytes)

@@ -20,6 +20,10 @@ const CONTENT_FILES: [&str; 6] = [
     "selectors.yml",
     "dependencies.yml",
 ];
+/// Tests of dags: `streamify dag test` reads them, the platform does not.
+const TEST_SUFFIXES: [&str; 2] = [".test.yaml", ".test.yml"];
+/// In the dags folder itself: files of custom kinds.
+const KINDS_FOLDER: &str = "kinds/";
 /// Folders that hold nothing that a person wrote.
 const SKIPPED_FOLDERS: [&str; 5] = ["target", "dbt_packages", "node_modules", "__pycache__", "logs"];
 const ENTRIES_MAX: usize = 200_000;
@@ -36,6 +40,10 @@ pub(super) struct Stamp {
 pub(super) struct Scan {
     /// Dag files by path within the folder, with `/`.
     pub files: BTreeMap<String, Stamp>,
+    /// Files of custom kinds.
+    pub kinds: BTreeMap<String, Stamp>,
+    /// Files with tests of dags.
+    pub tests: Vec<String>,
     /// Everything else.
     content: BTreeMap<String, Stamp>,
     /// What could not be looked at, by the path that it is reported for; such paths are also in `files`.
@@ -120,24 +128,25 @@ fn look_at(
         }
         // A folder that links lead to twice is looked at once, so that loops end.
         if path.canonicalize().is_ok_and(|real| visited.insert(real)) {
-            let content = folder.content || CONTENT_FOLDERS.contains(&file_name.as_str());
-            folders.push(Folder {
-                path: path.to_owned(),
-                name: name + "/",
-                depth: folder.depth + 1,
-                content,
-            });
+            let name = name + "/";
+            let content =
+                folder.content || name == KINDS_FOLDER || CONTENT_FOLDERS.contains(&file_name.as_str());
+            folders.push(Folder { path: path.to_owned(), name, depth: folder.depth + 1, content });
         }
     } else if metadata.is_file() {
         let modified = metadata.modified().unwrap_or(SystemTime::UNIX_EPOCH);
         let stamp = Stamp { modified, size: metadata.len() };
         let is_yaml = file_name.ends_with(".yaml") || file_name.ends_with(".yml");
         let is_dag = is_yaml && !folder.content && !CONTENT_FILES.contains(&file_name.as_str());
-        if is_dag {
-            scan.files.insert(name, stamp)
+        if is_yaml && folder.name == KINDS_FOLDER {
+            scan.kinds.insert(name, stamp);
+        } else if is_dag && TEST_SUFFIXES.iter().any(|suffix| file_name.ends_with(suffix)) {
+            scan.tests.push(name);
+        } else if is_dag {
+            scan.files.insert(name, stamp);
         } else {
-            scan.content.insert(name, stamp)
-        };
+            scan.content.insert(name, stamp);
+        }
     }
 }
 
@@ -165,13 +174,20 @@ mod tests {
             "a.yaml",
             "team/b.yml",
             "team/models/schema.yml",
+            "kinds/copy.yaml",
+            "kinds/more/notes.yaml",
+            "team/kinds/c.yaml",
             "team/dbt_project.yml",
             "dag.schema.json",
             ".hidden/c.yaml",
             "notes.txt",
             "target/d.yaml",
+            "team/b.test.yml",
         ]);
-        assert_eq!(names(&scan(folder.path()).unwrap()), ["a.yaml", "team/b.yml"]);
+        let scan = scan(folder.path()).unwrap();
+        assert_eq!(names(&scan), ["a.yaml", "team/b.yml", "team/kinds/c.yaml"]);
+        assert_eq!(scan.kinds.keys().collect::<Vec<_>>(), ["kinds/copy.yaml"]);
+        assert_eq!(scan.tests, ["team/b.test.yml"]);
     }
 
     #[test]

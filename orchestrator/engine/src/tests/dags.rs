@@ -135,12 +135,65 @@ async fn an_id_that_changed_while_nobody_looked_leaves_no_dag_behind() {
     assert_eq!(versions(&world, "one").await, 1, "its history stays");
 }
 
+const KIND: &str = "kind: greet\ninputs:\n  name: { type: string, required: true }\nuses: fake\nwith: { log: [\"hello {{ inputs.name }}\"] }\n";
+
+async fn log_of(world: &World, dag: &str) -> String {
+    let (_, dag) = world.store.current_dag(dag).await.unwrap().expect("it is present");
+    dag.tasks[0].with["log"][0].as_str().unwrap_or_default().to_owned()
+}
+
+#[tokio::test]
+async fn a_changed_kind_is_a_new_version_of_the_dags_that_use_it_and_of_no_other() {
+    let (world, folder) = (World::new().await, Folder::new());
+    let (mut bag, _node) = bag(&world, &folder).await;
+    folder.write("one.yaml", GOOD);
+    folder.write("team/polite.yaml", "dag: polite\ntasks:\n  t: { uses: greet, with: { name: ada } }\n");
+    until_later(&mut bag).await;
+    assert!(world.store.current_dag("polite").await.unwrap().is_none(), "there is no such kind");
+    let found = problems(&world).await;
+    assert!(found.len() == 1 && found[0].starts_with("team/polite.yaml:3:"), "{found:?}");
+    folder.write("kinds/greet.yaml", KIND);
+    until_later(&mut bag).await;
+    assert_eq!(log_of(&world, "polite").await, "hello ada");
+    assert!(problems(&world).await.is_empty());
+    folder.write("kinds/greet.yaml", &KIND.replace("hello", "good evening"));
+    until_later(&mut bag).await;
+    assert_eq!(log_of(&world, "polite").await, "good evening ada");
+    assert_eq!((versions(&world, "polite").await, versions(&world, "one").await), (2, 1));
+}
+
+#[tokio::test]
+async fn a_broken_or_removed_kind_is_reported_and_keeps_the_last_good_version() {
+    let (world, folder) = (World::new().await, Folder::new());
+    let (mut bag, node) = bag(&world, &folder).await;
+    folder.write("kinds/greet.yaml", KIND);
+    folder.write("polite.yaml", "dag: polite\ntasks:\n  t: { uses: greet, with: { name: ada } }\n");
+    until_later(&mut bag).await;
+    folder.write("kinds/greet.yaml", &KIND.replace("uses: fake", "uses: teleport"));
+    until_later(&mut bag).await;
+    let found = problems(&world).await;
+    assert!(found.iter().any(|problem| problem.starts_with("kinds/greet.yaml:")), "{found:?}");
+    assert_eq!(log_of(&world, "polite").await, "hello ada");
+    folder.write("kinds/greet.yaml", KIND);
+    until_later(&mut bag).await;
+    assert!(problems(&world).await.is_empty());
+    folder.remove("kinds/greet.yaml");
+    until_later(&mut bag).await;
+    let found = problems(&world).await;
+    assert!(found.len() == 1 && found[0].starts_with("polite.yaml:3:"), "{found:?}");
+    // Also after a restart.
+    folder.write("kinds/greet.yaml", KIND);
+    until_later(&mut DagBag::new(node.core.clone())).await;
+    assert!(problems(&world).await.is_empty());
+    assert_eq!(versions(&world, "polite").await, 1);
+}
+
 #[tokio::test]
 async fn bytes_that_are_no_text_and_files_that_are_too_large_are_problems_of_their_file() {
     let (world, folder) = (World::new().await, Folder::new());
     let (mut bag, _node) = bag(&world, &folder).await;
     std::fs::write(folder.path().join("latin.yaml"), b"dag: caf\xe9\n").unwrap();
-    folder.write("large.yaml", &"# filler\n".repeat(200_000));
+    folder.write("large.yaml", &"# filler\n".repeat(2_000_000));
     folder.write("good.yaml", GOOD);
     until_later(&mut bag).await;
     let found = problems(&world).await;
