@@ -154,7 +154,8 @@ pub(super) fn catchup(reader: &mut Reader, node: &Node) -> Option<Catchup> {
 
 /// What follows from schedule and window together.
 pub(super) fn check_window(reader: &mut Reader, schedule: &Schedule, window: &WindowRule, at: Position) {
-    if *window == WindowRule::PreviousTick && matches!(schedule, Schedule::Manual | Schedule::Once) {
+    let has_ticks = matches!(schedule, Schedule::Cron { .. } | Schedule::Every { .. } | Schedule::At { .. });
+    if *window == WindowRule::PreviousTick && !has_ticks {
         let hint = "give a schedule, or another window".to_owned();
         reader.problem(at, "'previous-tick' needs a schedule with more than one tick".to_owned(), Some(hint));
     }
