@@ -3,6 +3,7 @@
 use crate::auth::Attempts;
 use crate::bells::Bells;
 use crate::dashboard::Dashboard;
+use crate::metrics::HttpFigures;
 use model::Clock;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -34,6 +35,7 @@ pub(crate) struct App {
     pub clock: Arc<dyn Clock>,
     pub config: WebConfig,
     pub stats: StatsSource,
+    pub http: HttpFigures,
     pub bells: Bells,
     pub attempts: Attempts,
     pub dashboard: Dashboard,
@@ -66,6 +68,7 @@ impl Web {
             clock,
             config,
             stats,
+            http: HttpFigures::default(),
             bells,
             attempts: Attempts::default(),
             dashboard,

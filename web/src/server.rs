@@ -2,7 +2,7 @@
 
 use crate::app::Web;
 use crate::error::{Error, PageError};
-use crate::{api, assets, headers, pages};
+use crate::{api, assets, headers, metrics, pages};
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::http::{StatusCode, Uri};
@@ -26,7 +26,9 @@ impl Web {
             .nest("/api/v2", api::router())
             .merge(api::token_router())
             .route("/assets/{name}", get(assets::serve))
+            .route("/metrics", get(metrics::page))
             .fallback(not_found)
+            .layer(axum::middleware::from_fn_with_state(self.app.clone(), metrics::count))
             .layer(axum::middleware::from_fn(headers::secure))
             .layer(CompressionLayer::new())
             .layer(CatchPanicLayer::new())

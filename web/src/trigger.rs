@@ -75,7 +75,7 @@ fn new_run_id(at: DateTime<Utc>) -> String {
     format!("manual__{}_{:08x}", at.to_rfc3339_opts(SecondsFormat::Micros, false), rand::random::<u32>())
 }
 
-fn run_id_problem(id: &str) -> Option<String> {
+pub fn run_id_problem(id: &str) -> Option<String> {
     let fits = !id.is_empty() && id.chars().all(|c| c.is_ascii_alphanumeric() || "_.~:+-".contains(c));
     if !fits {
         return Some("a run id has only letters, digits and _ . ~ : + -".into());

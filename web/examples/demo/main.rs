@@ -12,6 +12,7 @@ use seed::{Play, Seed};
 use std::sync::Arc;
 use store::Store;
 use store::auth::Role;
+use store::backfills::{BackfillRequest, Reprocess};
 use tokio_util::sync::CancellationToken;
 use web::{Web, WebConfig};
 
@@ -34,7 +35,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     fill(&store).await;
     let config = WebConfig {
         listen: "127.0.0.1:8765".parse()?,
-        anonymous: Some(Role::Operator),
+        anonymous: Some(Role::Admin),
         title: "Streamify".into(),
         project_dashboard_dir: Some(
             concat!(env!("CARGO_MANIFEST_DIR"), "/../dags/streamify/dashboard").into(),
@@ -65,7 +66,8 @@ async fn fill(store: &Store) {
     let last = if hour > now { hour - TimeDelta::hours(1) } else { hour };
     let begin = last - TimeDelta::hours(30);
     let seed = Seed::begin(store.clone(), begin).await;
-    let dag = seed::hourly();
+    let mut dag = seed::hourly();
+    lineage(&mut dag);
     let version = seed.register(&dag, seed::SOURCE, begin).await;
     let songs = seed::dag(
         "songs",
@@ -118,6 +120,50 @@ async fn fill(store: &Store) {
     let seed = Seed::begin(store.clone(), now).await;
     seed.services(now).await;
     seed.problem(now).await;
+    seed.gate(now - TimeDelta::minutes(2)).await;
+    requests(store, last).await;
+}
+
+/// What the pipeline reads and writes.
+fn lineage(dag: &mut model::Dag) {
+    for task in &mut dag.tasks {
+        match task.id.strip_prefix("models.") {
+            None if task.id == "load" => {
+                task.reads = vec!["lake/listen_events".into(), "lake/auth_events".into()];
+                task.writes = vec!["staging.events".into()];
+            }
+            Some("dim_users" | "dim_songs") => {
+                task.reads = vec!["staging.events".into(), "songs".into()];
+                task.writes = vec![task.id.replace("models.", "prod.")];
+            }
+            Some("fact_streams") => {
+                task.reads = vec!["prod.dim_users".into(), "prod.dim_songs".into()];
+                task.writes = vec!["prod.fact_streams".into()];
+            }
+            _ => {}
+        }
+    }
+}
+
+/// What people have asked for: backfills, pools, an asset told, another answer.
+async fn requests(store: &Store, last: DateTime<Utc>) {
+    let now = Utc::now();
+    for (days, backwards, reason) in [(2, false, "the first day was missing"), (3, true, "a wrong rate")] {
+        let request = BackfillRequest {
+            dag_id: "hourly".into(),
+            from: last - TimeDelta::days(days),
+            to: last - TimeDelta::hours(20),
+            reprocess: Reprocess::Failed,
+            run_backwards: backwards,
+            max_active_runs: 3,
+            params: serde_json::Value::Null,
+            reason: reason.into(),
+        };
+        let (id, _) = store.create_backfill(&request, "ada", now).await.expect("plans");
+        store.pause_backfill(id, !backwards, "ada", "the warehouse is busy", now).await.expect("pauses");
+    }
+    store.put_pool("warehouse", 1, "one writer at a time", "admin", "", now).await.expect("puts");
+    store.tell_asset("songs", "ada", "a new catalogue was uploaded", now).await.expect("tells");
 }
 
 async fn checks(seed: &Seed, back: i64, at: DateTime<Utc>) {

@@ -53,21 +53,22 @@ pub async fn list(
     let logs: Vec<Value> = rows
         .iter()
         .map(|row| {
-            // Subjects of dags and runs are `dag` and `dag/run`.
-            let about_dag = row.action.starts_with("dag.") || row.action.starts_with("run.");
-            let (dag, run) = row
-                .subject
-                .split_once('/')
-                .map_or((row.subject.as_str(), None), |(dag, run)| (dag, Some(run)));
+            // Subjects are `dag`, `dag/run`, `dag/run/task` and `dag/backfill/id`; of pools and assets their names.
+            let about_dag = ["dag.", "run.", "task.", "approval.", "backfill."]
+                .iter()
+                .any(|room| row.action.starts_with(room));
+            let mut parts = row.subject.splitn(3, '/');
+            let (dag, run, task) = (parts.next(), parts.next(), parts.next());
+            let is_run = about_dag && !row.action.starts_with("backfill.");
             json!({
                 "event_log_id": row.id,
                 "when": rfc3339(row.at),
-                "dag_id": about_dag.then_some(dag),
-                "dag_display_name": about_dag.then_some(dag),
-                "run_id": run.filter(|_| about_dag),
-                "task_id": null,
-                "task_display_name": null,
-                "map_index": null,
+                "dag_id": dag.filter(|_| about_dag),
+                "dag_display_name": dag.filter(|_| about_dag),
+                "run_id": run.filter(|_| is_run),
+                "task_id": task.filter(|_| is_run),
+                "task_display_name": task.filter(|_| is_run),
+                "map_index": row.details.get("map_index"),
                 "try_number": null,
                 "event": row.action,
                 "logical_date": null,

@@ -13,6 +13,7 @@ use model::{RunState, Window};
 use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
 use store::auth::Role;
+use store::clear::ClearRequest;
 use store::views::runs::{RunFilter, RunOrder, RunRow};
 
 #[derive(Deserialize)]
@@ -23,6 +24,8 @@ pub struct Wanted {
     run_after_lte: Option<DateTime<Utc>>,
     logical_date_gte: Option<DateTime<Utc>>,
     logical_date_lte: Option<DateTime<Utc>>,
+    /// Ours.
+    backfill_id: Option<i64>,
 }
 
 fn by_id() -> String {
@@ -68,6 +71,7 @@ pub async fn list(
         dag_id,
         states: of_states,
         run_type: repeated(raw.as_deref(), "run_type").pop(),
+        backfill: wanted.backfill_id,
         run_after_from: wanted.run_after_gte,
         run_after_to: wanted.run_after_lte,
         logical_date_from: wanted.logical_date_gte,
@@ -150,11 +154,13 @@ pub async fn trigger(
     Ok(Json(shapes::run(&find(&app, &dag_id, &run.run_id).await?)))
 }
 
-/// `state: failed` ends a run (it becomes cancelled), `state: queued` clears it. Success cannot be declared: it is a fact.
+/// Airflow's `DAGRunPatchBody`: `success` and `failed` say how the run ended, `queued` clears it; `cancelled` is ours and stops it.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Change {
     state: String,
+    #[serde(default)]
+    reason: String,
 }
 
 pub async fn patch(
@@ -165,16 +171,20 @@ pub async fn patch(
 ) -> Answer {
     caller.check_write(Role::Operator)?;
     find(&app, &dag_id, &run_id).await?;
-    let now = app.clock.now();
+    let (now, who) = (app.clock.now(), caller.name.as_str());
     match change.state.as_str() {
-        "failed" => app.store.request_cancel(&dag_id, &run_id, &caller.name, now).await?,
+        "cancelled" => app.store.request_cancel(&dag_id, &run_id, who, now).await?,
+        "success" => {
+            app.store.mark_run(&dag_id, &run_id, RunState::Success, who, &change.reason, now).await?;
+        }
+        "failed" => app.store.mark_run(&dag_id, &run_id, RunState::Failed, who, &change.reason, now).await?,
         "queued" => {
-            let all = store::clear::ClearRequest::default();
-            app.store.clear(&dag_id, &run_id, &all, &caller.name, now).await?;
+            let all = ClearRequest { reason: change.reason, ..ClearRequest::default() };
+            app.store.clear(&dag_id, &run_id, &all, who, now).await?;
         }
         other => {
             return Err(ApiError::Unprocessable(format!(
-                "state '{other}' cannot be set; 'failed' cancels the run, 'queued' clears it"
+                "state '{other}' cannot be set; 'success' and 'failed' mark the run, 'queued' clears it, 'cancelled' stops it"
             )));
         }
     }

@@ -11,6 +11,9 @@ use store::views::dags::DagRow;
 use store::views::instances::InstanceRow;
 use store::views::runs::RunRow;
 
+/// Airflow has no task without a pool.
+const NO_POOL: &str = "default_pool";
+
 fn time(at: Option<DateTime<Utc>>) -> Value {
     at.map_or(Value::Null, |at| rfc3339(at).into())
 }
@@ -109,10 +112,10 @@ pub fn task(dag: &Dag, position: usize, task: &TaskDef) -> Value {
         "class_ref": { "module_path": "streamify", "class_name": task.uses },
         "trigger_rule": task.trigger_rule.to_string(),
         "is_mapped": task.for_each.is_some(),
-        "depends_on_past": false,
+        "depends_on_past": task.depends_on_past,
         "downstream_task_ids": downstream,
         "queue": task.queue,
-        "pool": "default_pool",
+        "pool": task.pool.as_deref().unwrap_or(NO_POOL),
         "priority_weight": task.priority,
         "retries": task.retries.limit,
         "execution_timeout": task.timeout.map(|timeout| json!({ "days": timeout.as_secs() / 86_400, "seconds": timeout.as_secs() % 86_400, "microseconds": 0 })),
@@ -162,8 +165,8 @@ pub fn run(row: &RunRow) -> Value {
         "last_scheduling_decision": null,
         "run_type": row.run_type,
         "state": run_state(row.state),
-        "triggered_by": match row.run_type.as_str() { "scheduled" => "timetable", "backfill" => "backfill", _ => "rest_api" },
-        "triggering_user_name": if row.run_type == "scheduled" { Value::Null } else { row.requested_by.clone().into() },
+        "triggered_by": match row.run_type.as_str() { "scheduled" => "timetable", "backfill" => "backfill", "asset_triggered" => "asset", _ => "rest_api" },
+        "triggering_user_name": if matches!(row.run_type.as_str(), "scheduled" | "asset_triggered") { Value::Null } else { row.requested_by.clone().into() },
         "conf": row.params,
         "note": note,
         "dag_versions": [{ "version_number": row.version, "dag_id": row.dag_id }],
@@ -192,8 +195,8 @@ pub fn instance(row: &InstanceRow, dag: &Dag, run: Option<&RunRow>) -> Value {
         "dag_display_name": row.dag_id,
         "hostname": row.node,
         "unixname": "streamify",
-        "pool": "default_pool",
-        "pool_slots": 1,
+        "pool": task.and_then(|task| task.pool.as_deref()).unwrap_or(NO_POOL),
+        "pool_slots": task.map_or(1, |task| task.pool_slots),
         "queue": task.map(|task| task.queue.as_str()),
         "priority_weight": task.map(|task| task.priority),
         "operator": task.map(|task| task.uses.as_str()),
@@ -235,8 +238,8 @@ pub fn attempt(row: &InstanceRow, dag: &Dag, attempt: &AttemptRow) -> Value {
         "dag_display_name": row.dag_id,
         "hostname": attempt.node,
         "unixname": "streamify",
-        "pool": "default_pool",
-        "pool_slots": 1,
+        "pool": task.and_then(|task| task.pool.as_deref()).unwrap_or(NO_POOL),
+        "pool_slots": task.map_or(1, |task| task.pool_slots),
         "queue": task.map(|task| task.queue.as_str()),
         "priority_weight": task.map(|task| task.priority),
         "operator": task.map(|task| task.uses.as_str()),

@@ -33,6 +33,14 @@ impl Viewer {
         self.check_csrf(csrf)
     }
 
+    /// The same for what only an admin may do.
+    pub fn check_admin(&self, csrf: &str) -> Result<(), PageError> {
+        if !self.may(Role::Admin) {
+            return Err(PageError::Forbidden("This needs the role admin.".into()));
+        }
+        self.check_csrf(csrf)
+    }
+
     pub fn check_csrf(&self, csrf: &str) -> Result<(), PageError> {
         // Compared as digests, so that the time it takes tells nothing.
         if digest(csrf) == digest(&self.csrf) {

@@ -1,4 +1,4 @@
-//! The graph of a dag's tasks with their states in one run.
+//! The graph of a dag's tasks with their states in one run. A dag of many tasks is shown folded.
 
 use super::dag_grid::{short_name, worst};
 use super::dag_head::{self, DagHead};
@@ -6,6 +6,7 @@ use super::shell::Shell;
 use super::{Page, show};
 use crate::app::Shared;
 use crate::auth::Viewer;
+use crate::fold::{self, Fold, Kind, Part};
 use crate::svg::graph::{self, Node};
 use crate::ui::{self, Html};
 use askama::Template;
@@ -13,6 +14,7 @@ use axum::extract::{Path, Query, State};
 use model::{Dag, TaskState};
 use serde::Deserialize;
 use std::collections::HashMap;
+use store::views::parts::PartState;
 use store::views::runs::{RunFilter, RunRow};
 
 /// A dag with more tasks is shown with its groups closed.
@@ -27,6 +29,8 @@ struct GraphPage {
     run: Option<RunLink>,
     can_fold: bool,
     open: bool,
+    /// How many tasks were too many to be drawn one by one.
+    folded: Option<String>,
     svg: Html,
 }
 
@@ -64,18 +68,25 @@ pub async fn page(
     } else {
         app.store.run_row(&dag, &asked.run).await?
     };
-    let (version, states) = match &run {
-        Some(run) => (
-            dag_head::version_of(&app, &row, run.version_id).await?,
-            states(app.store.cells(&[run.id]).await?),
-        ),
-        None => (row.dag.clone(), HashMap::new()),
+    let version = match &run {
+        Some(run) => dag_head::version_of(&app, &row, run.version_id).await?,
+        None => row.dag.clone(),
     };
-    let can_fold = version.tasks.iter().any(|task| task.group.is_some());
-    let open = !can_fold
-        || asked.groups == "open"
-        || (asked.groups != "closed" && version.tasks.len() <= FOLD_ABOVE);
-    let nodes = nodes(&version, run.as_ref(), &states, open);
+    let too_many = version.tasks.len() > fold::PARTS_MAX;
+    let can_fold = !too_many && version.tasks.iter().any(|task| task.group.is_some());
+    let wants_open = asked.groups == "open"
+        || (asked.groups != "closed" && version.tasks.len() <= FOLD_ABOVE)
+        || !can_fold;
+    let (fold, open) = match fold::groups(&version) {
+        _ if too_many => (fold::small(&version), false),
+        Some(closed) if !wants_open => (closed, false),
+        _ => (fold::open(&version), true),
+    };
+    let counts = match &run {
+        Some(run) => app.store.parts(&[run.id], &fold.pairs()).await?,
+        None => Vec::new(),
+    };
+    let nodes = nodes(&version, run.as_ref(), &fold, &counts);
     let shell =
         Shell::new(&app, viewer, "dags", format!("{dag} graph"), format!("{}/graph", ui::dag_url(&dag)));
     show(&GraphPage {
@@ -88,6 +99,7 @@ pub async fn page(
         }),
         can_fold,
         open,
+        folded: too_many.then(|| ui::number(version.tasks.len() as f64)),
         svg: graph::draw(&nodes),
         shell,
     })
@@ -101,106 +113,59 @@ fn option(run: &RunRow, selected: &str) -> RunOption {
     }
 }
 
-fn states(cells: Vec<store::views::grid::GridCell>) -> HashMap<String, Vec<TaskState>> {
-    let mut states: HashMap<String, Vec<TaskState>> = HashMap::new();
-    for cell in cells {
-        states.entry(cell.task_id).or_default().push(cell.state);
+fn nodes(dag: &Dag, run: Option<&RunRow>, fold: &Fold, counts: &[PartState]) -> Vec<Node> {
+    let mut states: HashMap<usize, Vec<&PartState>> = HashMap::new();
+    for count in counts {
+        states.entry(count.part).or_default().push(count);
     }
-    states
+    let node = |(place, part): (usize, &Part)| {
+        let of_part = states.get(&place).map_or(&[][..], Vec::as_slice);
+        node(dag, run, part, of_part)
+    };
+    fold.parts.iter().enumerate().map(node).collect()
 }
 
-/// One node a task, or one a group while groups are closed. A closed group takes the place of its first task; it needs what its tasks need.
-fn nodes(dag: &Dag, run: Option<&RunRow>, states: &HashMap<String, Vec<TaskState>>, open: bool) -> Vec<Node> {
-    let parts = parts(dag, open);
-    let mut position = vec![0; dag.tasks.len()];
-    for (i, part) in parts.iter().enumerate() {
-        part.iter().for_each(|&task| position[task] = i);
+fn node(dag: &Dag, run: Option<&RunRow>, part: &Part, states: &[&PartState]) -> Node {
+    let task = &dag.tasks[part.tasks[0]];
+    let instances: i64 = states.iter().map(|count| count.instances).sum();
+    let items = (instances as usize).max(task.items().map_or(1, <[_]>::len));
+    let one = part.kind == Kind::Task;
+    let failed: i64 = states.iter().filter(|s| s.state == TaskState::Failed).map(|s| s.instances).sum();
+    let mut kind = match &part.kind {
+        Kind::Task if items > 1 => format!("{} × {items}", task.uses),
+        Kind::Task => task.uses.clone(),
+        Kind::Group(_) => ui::plural(part.tasks.len(), "task", "tasks"),
+        Kind::Step { .. } => format!("{} of {} done", done(states), ui::number(part.tasks.len() as f64)),
+    };
+    if failed > 0 && (!one || items > 1) {
+        kind.push_str(&format!(", {failed} failed"));
     }
-    let mut nodes = Vec::with_capacity(parts.len());
-    for (i, part) in parts.iter().enumerate() {
-        let task = &dag.tasks[part[0]];
-        let of_part = part.iter().filter_map(|&t| states.get(&dag.tasks[t].id)).flatten().copied();
-        let mut needs: Vec<usize> = part
-            .iter()
-            .flat_map(|&t| &dag.tasks[t].needs)
-            .map(|&n| position[n])
-            .filter(|&n| n != i)
-            .collect();
-        needs.sort_unstable();
-        needs.dedup();
-        let closed = task.group.as_ref().filter(|_| !open);
-        let items = task.items().map_or(1, <[_]>::len);
-        let kind = match closed {
-            Some(_) => ui::plural(part.len(), "task", "tasks"),
-            None if items > 1 => format!("{} × {items}", task.uses),
-            None => task.uses.clone(),
-        };
-        let name = match (closed, &task.group) {
-            (Some(group), _) => group.clone(),
-            (None, Some(group)) => short_name(&task.id, group).to_string(),
-            (None, None) => task.id.clone(),
-        };
-        let href = match (run, closed, items) {
-            (Some(_), Some(_), _) => "?groups=open".into(),
-            (Some(run), None, 2..) => ui::run_url(&run.dag_id, &run.run_id),
-            (Some(run), None, _) => ui::task_url(
-                &run.dag_id,
-                &run.run_id,
-                &task.id,
-                task.map_indexes().first().copied().unwrap_or(-1),
-            ),
-            (None, _, _) => format!("{}/code", ui::dag_url(&dag.id)),
-        };
-        nodes.push(Node {
-            name,
-            kind,
-            state: worst(of_part).as_str().into(),
-            href,
-            needs,
-            stacked: closed.is_some() || items > 1,
-        });
+    let name = match (one, &task.group) {
+        (true, Some(group)) => short_name(&task.id, group).to_string(),
+        _ => part.name(dag),
+    };
+    let href = match (run, &part.kind) {
+        (Some(_), Kind::Group(_)) => "?groups=open".into(),
+        (Some(run), Kind::Task) if items == 1 => ui::task_url(
+            &run.dag_id,
+            &run.run_id,
+            &task.id,
+            task.map_indexes().first().copied().unwrap_or(-1),
+        ),
+        (Some(run), _) => ui::run_url(&run.dag_id, &run.run_id),
+        (None, _) => format!("{}/code", ui::dag_url(&dag.id)),
+    };
+    Node {
+        name,
+        kind,
+        state: worst(states.iter().map(|count| count.state)).as_str().into(),
+        href,
+        needs: part.needs.clone(),
+        stacked: !one || items > 1,
     }
-    nodes
 }
 
-/// The tasks that one node stands for, in an order in which each comes after what it needs.
-fn parts(dag: &Dag, open: bool) -> Vec<Vec<usize>> {
-    if open {
-        return (0..dag.tasks.len()).map(|task| vec![task]).collect();
-    }
-    let mut parts: Vec<Vec<usize>> = Vec::new();
-    let mut of_group: HashMap<&str, usize> = HashMap::new();
-    for (i, task) in dag.tasks.iter().enumerate() {
-        match &task.group {
-            Some(group) => match of_group.get(group.as_str()) {
-                Some(&part) => parts[part].push(i),
-                None => {
-                    of_group.insert(group, parts.len());
-                    parts.push(vec![i]);
-                }
-            },
-            None => parts.push(vec![i]),
-        }
-    }
-    in_order(dag, parts)
-}
-
-/// A task between two of one group may stand before the rest of what it needs; such a graph of parts is ordered again. Where parts need
-/// each other in a circle (a group on both sides of a task), the groups are shown open.
-fn in_order(dag: &Dag, parts: Vec<Vec<usize>>) -> Vec<Vec<usize>> {
-    let mut waiting = parts;
-    let mut placed = vec![false; dag.tasks.len()];
-    let mut ordered = Vec::new();
-    while !waiting.is_empty() {
-        let is_free = |part: &Vec<usize>| {
-            part.iter().flat_map(|&t| &dag.tasks[t].needs).all(|n| placed[*n] || part.contains(n))
-        };
-        let Some(next) = waiting.iter().position(is_free) else {
-            return (0..dag.tasks.len()).map(|task| vec![task]).collect();
-        };
-        let part = waiting.remove(next);
-        part.iter().for_each(|&task| placed[task] = true);
-        ordered.push(part);
-    }
-    ordered
+fn done(states: &[&PartState]) -> String {
+    let done: i64 = states.iter().filter(|count| count.state.is_final()).map(|count| count.instances).sum();
+    ui::number(done as f64)
 }

@@ -31,6 +31,8 @@ pub struct DagHead {
     pub tags: Vec<TagLink>,
     pub switch: Html,
     pub may_trigger: bool,
+    /// It has past ticks that could be filled in.
+    pub has_ticks: bool,
     pub present: bool,
     pub file: String,
     pub schedule: String,
@@ -68,6 +70,11 @@ impl DagHead {
             },
             tags: dag.tags.iter().map(|tag| TagLink::new(tag)).collect(),
             may_trigger: shell.may_write() && row.present,
+            has_ticks: row.present
+                && matches!(
+                    dag.schedule,
+                    Schedule::Cron { .. } | Schedule::Every { .. } | Schedule::At { .. }
+                ),
             present: row.present,
             file: row.file.clone(),
             schedule: schedule_words::of(&dag.schedule),
@@ -87,6 +94,7 @@ impl DagHead {
             ("grid", "", "Grid"),
             ("graph", "/graph", "Graph"),
             ("runs", "/runs", "Runs"),
+            ("calendar", "/calendar", "Calendar"),
             ("ticks", "/ticks", "Ticks"),
             ("code", "/code", "Code"),
             ("trigger", "/trigger", "Trigger"),

@@ -1,5 +1,6 @@
 //! All runs of a dag, newest first.
 
+use super::dag_calendar;
 use super::dag_head::{self, DagHead};
 use super::pager::Paging;
 use super::shell::Shell;
@@ -9,7 +10,7 @@ use crate::auth::Viewer;
 use crate::ui::{self, Html};
 use askama::Template;
 use axum::extract::{Path, Query, State};
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, NaiveDate, Utc};
 use model::RunState;
 use serde::Deserialize;
 use store::views::runs::{RunFilter, RunRow};
@@ -49,6 +50,8 @@ struct RunLine {
 pub struct Asked {
     #[serde(default)]
     state: String,
+    /// A local day of the schedule, from the calendar.
+    day: Option<NaiveDate>,
     offset: Option<i64>,
 }
 
@@ -61,9 +64,12 @@ pub async fn page(
     let row = dag_head::find(&app, &dag).await?;
     let paging = Paging::new(PAGE, asked.offset);
     let state: Option<RunState> = asked.state.parse().ok();
+    let (from, to) = asked.day.map(|day| dag_calendar::day_bounds(&row.dag.schedule, day)).unzip();
     let filter = RunFilter {
         dag_id: Some(dag.clone()),
         states: state.into_iter().collect(),
+        run_after_from: from,
+        run_after_to: to,
         limit: paging.limit,
         offset: paging.offset,
         ..RunFilter::default()
@@ -71,18 +77,23 @@ pub async fn page(
     let (runs, total) = app.store.list_runs(&filter).await?;
     let base = format!("{}/runs", ui::dag_url(&dag));
     let shell = Shell::new(&app, viewer, "dags", format!("{dag} runs"), base.clone());
-    let mut chips = vec![Chip { name: "all".into(), href: base.clone(), current: state.is_none() }];
+    let day = asked.day.map_or_else(String::new, |day| format!("day={day}&"));
+    let mut chips =
+        vec![Chip { name: "all".into(), href: format!("{base}?{day}"), current: state.is_none() }];
     chips.extend(RunState::ALL.iter().map(|s| Chip {
         name: s.to_string(),
-        href: format!("{base}?state={s}"),
+        href: format!("{base}?{day}state={s}"),
         current: state == Some(*s),
     }));
+    if let Some(day) = asked.day {
+        chips.push(Chip { name: format!("{day} ✕"), href: base.clone(), current: true });
+    }
     let now = app.clock.now();
     show(&RunsPage {
         head: DagHead::new(&app, &shell, &row, "runs"),
         chips,
         pager: paging.links(
-            &format!("{base}?state={}&", state.map_or("", RunState::as_str)),
+            &format!("{base}?{day}state={}&", state.map_or("", RunState::as_str)),
             runs.len(),
             total,
         ),

@@ -34,16 +34,16 @@ struct TriggerPage {
     note: String,
 }
 
-struct Field {
-    name: String,
-    kind: String,
-    value: String,
-    allowed: Vec<String>,
-    hint: String,
+pub struct Field {
+    pub name: String,
+    pub kind: String,
+    pub value: String,
+    pub allowed: Vec<String>,
+    pub hint: String,
 }
 
 /// What was typed, by field name; the parameters' begin with `p.`.
-type Typed = HashMap<String, String>;
+pub type Typed = HashMap<String, String>;
 
 pub async fn page(
     State(app): State<Shared>,
@@ -86,7 +86,7 @@ async fn form(
     })
 }
 
-fn field(name: &str, param: &Param, typed: Option<&Typed>) -> Field {
+pub fn field(name: &str, param: &Param, typed: Option<&Typed>) -> Field {
     let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_string);
     let default = param.default.as_ref().map_or_else(String::new, text);
     let value = match typed {
@@ -156,7 +156,7 @@ fn wish(dag: &Dag, typed: &Typed) -> Result<Wish, String> {
 }
 
 /// The typed text as the parameter's type; an empty field means the default, an unticked box means false.
-fn value_of(name: &str, param: &Param, text: Option<&str>) -> Result<Option<Value>, String> {
+pub fn value_of(name: &str, param: &Param, text: Option<&str>) -> Result<Option<Value>, String> {
     if param.r#type == "boolean" && param.allowed.is_empty() {
         return Ok(Some(Value::Bool(text == Some("true"))));
     }
@@ -169,7 +169,7 @@ fn value_of(name: &str, param: &Param, text: Option<&str>) -> Result<Option<Valu
         .map_err(|_| format!("the param '{name}' must be a JSON {}", param.r#type))
 }
 
-fn read_instant(text: &str, field: &str) -> Result<DateTime<Utc>, String> {
+pub fn read_instant(text: &str, field: &str) -> Result<DateTime<Utc>, String> {
     const FORMS: [&str; 2] = ["%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M"];
     let parsed = FORMS.iter().find_map(|form| NaiveDateTime::parse_from_str(text, form).ok());
     parsed.map(|naive| naive.and_utc()).ok_or_else(|| format!("{field} is not a date and time: {text}"))

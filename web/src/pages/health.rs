@@ -20,7 +20,8 @@ struct HealthPage {
     parts: Vec<PartCard>,
     nodes: Vec<NodeLine>,
     duties: Vec<DutyLine>,
-    invariants: Vec<(String, String)>,
+    /// Name, count, and whether it holds.
+    invariants: Vec<(String, String, bool)>,
     tables: Vec<TableLine>,
     stats: Vec<(String, String)>,
 }
@@ -75,7 +76,10 @@ pub async fn page(State(app): State<Shared>, viewer: Viewer) -> Page {
         duties: duties(&found, now),
         invariants: figures::flat(&invariants)
             .into_iter()
-            .map(|(name, value)| (name.replace('_', " "), value))
+            .map(|(name, count)| {
+                let holds = count == "0";
+                (name.replace('_', " "), count, holds)
+            })
             .collect(),
         tables: tables(&found),
         stats: if stats.as_object().is_some_and(serde_json::Map::is_empty) {

@@ -16,20 +16,26 @@ impl Paging {
 
     /// `base` is the address without `offset`, ending in `?` or `&`.
     pub fn links(&self, base: &str, shown: usize, total: i64) -> Html {
+        self.links_by(&format!("{base}offset="), ["Newer", "Older"], shown, total)
+    }
+
+    /// `base` is the address up to the number, and `names` those of the way back and the way on.
+    pub fn links_by(&self, base: &str, names: [&str; 2], shown: usize, total: i64) -> Html {
         if self.offset == 0 && (shown as i64) >= total {
             return Html(String::new());
         }
         let base = esc(base);
         let button = |rel: &str, offset: i64, name: &str| {
-            format!(r#"<a class="btn" rel="{rel}" href="{base}offset={offset}">{name}</a>"#)
+            format!(r#"<a class="btn" rel="{rel}" href="{base}{offset}">{name}</a>"#)
         };
         let newer = if self.offset > 0 {
-            button("prev", (self.offset - self.limit).max(0), "Newer")
+            button("prev", (self.offset - self.limit).max(0), names[0])
         } else {
             String::new()
         };
         let has_older = self.offset + (shown as i64) < total;
-        let older = if has_older { button("next", self.offset + self.limit, "Older") } else { String::new() };
+        let older =
+            if has_older { button("next", self.offset + self.limit, names[1]) } else { String::new() };
         let (first, last) = (self.offset + 1, self.offset + shown as i64);
         Html(format!(
             r#"<nav class="pager" aria-label="Pages">{newer}{older}<span>{}–{} of {}</span></nav>"#,

@@ -1,16 +1,19 @@
 //! Services: is each ready, since when, how often restarted, and what it tells of itself.
 
-use super::run::instance_name;
+use super::run_tasks::instance_name;
 use super::shell::Shell;
 use super::status;
 use super::{Page, show};
 use crate::app::Shared;
 use crate::auth::Viewer;
 use crate::error::PageError;
+use crate::schedule_words::length;
 use crate::ui::{self, Html};
 use askama::Template;
 use axum::extract::State;
 use chrono::{DateTime, Utc};
+use model::dag::TaskDef;
+use model::probe::Ask;
 use model::{Dag, TaskState};
 use store::views::services::ServiceRow;
 
@@ -33,6 +36,10 @@ struct ServiceCard {
     node: String,
     told: Html,
     message: Option<String>,
+    /// How it is asked whether it is ready, and whether it lives.
+    probes: Vec<(&'static str, String)>,
+    lag: Option<String>,
+    ready_since: Option<Html>,
 }
 
 pub async fn page(State(app): State<Shared>, viewer: Viewer) -> Page {
@@ -68,6 +75,41 @@ fn card(service: ServiceRow, dag: &Dag, now: DateTime<Utc>) -> ServiceCard {
         node: instance.node.clone().unwrap_or_else(|| "–".into()),
         told: service.status.as_ref().map_or_else(|| Html("none yet".into()), |(_, at)| ui::ago(*at, now)),
         message: instance.message.clone(),
+        probes: dag.tasks.get(instance.task as usize).map(probes).unwrap_or_default(),
+        lag: service.status.as_ref().and_then(|(status, _)| crate::metrics::lag(status)).map(ui::number),
+        ready_since: instance
+            .ready_at
+            .filter(|_| instance.state == TaskState::Running)
+            .map(|at| ui::ago(at, now)),
         dag: instance.dag_id.clone(),
+    }
+}
+
+fn probes(task: &TaskDef) -> Vec<(&'static str, String)> {
+    let Some(service) = &task.service else { return Vec::new() };
+    let mut probes = Vec::new();
+    if let Some(probe) = &service.ready {
+        probes.push(("Ready if", format!("{}, asked every {}", words(&probe.ask), length(probe.every))));
+    }
+    if let Some(live) = &service.live {
+        let asked = length(live.probe.every);
+        probes.push((
+            "Live if",
+            format!(
+                "{}, asked every {asked}; restarted after {} bad answers",
+                words(&live.probe.ask),
+                live.failures
+            ),
+        ));
+    }
+    probes
+}
+
+fn words(ask: &Ask) -> String {
+    match ask {
+        Ask::Http(url) => format!("GET {url} answers 2xx"),
+        Ask::Tcp(place) => format!("{place} takes a connection"),
+        Ask::Log(pattern) => format!("a line of its log matches {pattern}"),
+        Ask::Lag(most) => format!("its lag is at most {most}"),
     }
 }

@@ -50,6 +50,11 @@ impl Shell {
         entries.extend([
             ("services", "/services", "Services"),
             ("checks", "/checks", "Checks"),
+            ("lineage", "/lineage", "Assets"),
+            ("backfills", "/backfills", "Backfills"),
+            ("approvals", "/approvals", "Approvals"),
+            ("pools", "/pools", "Pools"),
+            ("audit", "/audit", "Audit"),
             ("health", "/health", "Health"),
         ]);
         entries

@@ -1,8 +1,10 @@
 //! One task instance: its tries, and the log of one of them, which grows while it runs.
 
+use super::approvals::Question;
 use super::figures;
 use super::log::{self, line_html};
 use super::run;
+use super::run_tasks;
 use super::shell::Shell;
 use super::status;
 use super::{Page, show};
@@ -15,6 +17,7 @@ use axum::extract::{Path, Query, State};
 use chrono::{DateTime, Utc};
 use model::{Dag, TaskState};
 use serde::Deserialize;
+use store::views::approvals::ApprovalFilter;
 use store::views::attempts::AttemptRow;
 use store::views::instances::{InstanceFilter, InstanceRow};
 
@@ -35,7 +38,10 @@ struct TaskPage {
     state: Html,
     message: Option<String>,
     bad: bool,
-    may_clear: bool,
+    may_act: bool,
+    /// The item, as the forms want it.
+    item: String,
+    questions: Vec<Question>,
     kind: String,
     window: Html,
     facts: Vec<(&'static str, Html)>,
@@ -131,11 +137,13 @@ pub async fn page(
     let base = ui::task_url(&dag_id, &run_id, &task_id, instance.map_index);
     let shell = Shell::new(&app, viewer, "dags", format!("{task_id} · {run_id}"), base.clone());
     show(&TaskPage {
-        name: run::instance_name(&dag, &instance),
+        name: run_tasks::instance_name(&dag, &instance),
         state: ui::badge(instance.state.as_str()),
         message: message(&instance, chosen),
         bad: chosen.is_some_and(|a| matches!(a.next_state.as_deref(), Some("failed" | "up_for_retry"))),
-        may_clear: shell.may_write() && instance.state.is_final() && run.state.is_final(),
+        may_act: shell.may_write(),
+        item: if instance.map_index < 0 { String::new() } else { instance.map_index.to_string() },
+        questions: questions(&app, &instance, now).await?,
         kind: task.map_or_else(String::new, |task| task.uses.clone()),
         window: ui::window(run.window),
         facts: facts(&instance, chosen, now),
@@ -236,6 +244,27 @@ fn facts(
     facts
 }
 
+/// The question that it asks, while it waits for the answer.
+async fn questions(
+    app: &App,
+    instance: &InstanceRow,
+    now: DateTime<Utc>,
+) -> Result<Vec<Question>, PageError> {
+    if instance.state != TaskState::UpForReschedule {
+        return Ok(Vec::new());
+    }
+    let filter = ApprovalFilter {
+        dag_id: Some(instance.dag_id.clone()),
+        run_id: Some(instance.run_id.clone()),
+        open: true,
+        limit: 1_000,
+        offset: 0,
+    };
+    let (mut rows, _) = app.store.list_approvals(&filter).await?;
+    rows.retain(|row| row.task_id == instance.task_id && row.map_index == instance.map_index);
+    Ok(rows.into_iter().map(|row| Question::new(row, now)).collect())
+}
+
 async fn siblings(app: &App, dag: &Dag, instance: &InstanceRow) -> Result<Vec<Sibling>, PageError> {
     if instance.map_index < 0 {
         return Ok(Vec::new());
@@ -252,7 +281,7 @@ async fn siblings(app: &App, dag: &Dag, instance: &InstanceRow) -> Result<Vec<Si
     Ok(rows
         .iter()
         .map(|row| Sibling {
-            name: run::instance_name(dag, row).trim_start_matches(&prefix).to_string(),
+            name: run_tasks::instance_name(dag, row).trim_start_matches(&prefix).to_string(),
             href: ui::task_url(&row.dag_id, &row.run_id, &row.task_id, row.map_index),
             current: row.map_index == instance.map_index,
             class: ui::state_class(row.state.as_str()),

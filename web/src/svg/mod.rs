@@ -8,4 +8,6 @@ pub mod graph;
 pub mod heat;
 pub mod layout;
 pub mod map;
+pub mod share;
 pub mod spark;
+pub mod year;

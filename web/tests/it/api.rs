@@ -153,12 +153,15 @@ async fn a_run_is_ended_and_cleared_through_the_api() {
         .call("POST", &format!("{failed}/clear"), &token, &json!({ "dry_run": false, "only_failed": true }))
         .await;
     assert_eq!(cleared.json()["state"], "queued", "{}", cleared.text);
-    let queued = world.call("PATCH", &failed, &token, &json!({ "state": "failed" })).await.json();
+    let queued = world.call("PATCH", &failed, &token, &json!({ "state": "cancelled" })).await.json();
     assert_eq!((queued["state"].as_str(), queued["note"].as_str()), (Some("failed"), Some("cancelled")));
-    let over = world.call("PATCH", &run_path(&world, 0), &token, &json!({ "state": "failed" })).await;
+    let over = world.call("PATCH", &run_path(&world, 0), &token, &json!({ "state": "cancelled" })).await;
     assert_eq!(over.status, StatusCode::CONFLICT);
-    let success = world.call("PATCH", &run_path(&world, 0), &token, &json!({ "state": "success" })).await;
-    assert_eq!(success.status, StatusCode::UNPROCESSABLE_ENTITY);
+    let marked =
+        world.call("PATCH", &failed, &token, &json!({ "state": "success", "reason": "checked" })).await;
+    assert_eq!(marked.json()["state"], "success", "{}", marked.text);
+    let purple = world.call("PATCH", &run_path(&world, 0), &token, &json!({ "state": "purple" })).await;
+    assert_eq!(purple.status, StatusCode::UNPROCESSABLE_ENTITY);
 }
 
 #[tokio::test]

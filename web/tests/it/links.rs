@@ -8,6 +8,7 @@ use store::auth::Role;
 #[tokio::test]
 async fn every_link_on_every_page_answers() {
     let world = seeded(Some(Role::Viewer)).await;
+    crate::seed::Seed::begin(world.store.clone(), crate::world::now()).await.gate(crate::world::now()).await;
     let cookie = world.sign_in().await;
     let mut seen = BTreeSet::from(["/".to_string()]);
     let mut waiting: VecDeque<String> = seen.iter().cloned().collect();

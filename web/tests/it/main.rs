@@ -1,10 +1,16 @@
 //! Pages and API in process, over a real Postgres with rows made through the store.
 
+mod airflow;
 mod api;
 mod auth;
+mod control;
 mod dashboard;
+mod forms;
+mod large;
 mod links;
 mod logs;
+mod metrics;
 mod pages;
+mod queries;
 mod seed;
 mod world;

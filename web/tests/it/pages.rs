@@ -226,3 +226,35 @@ async fn what_is_not_there_is_404_and_says_so() {
     }
     assert_eq!(world.get(&format!("{}/tasks/none", run_path(&world, 0))).await.status, StatusCode::NOT_FOUND);
 }
+
+#[tokio::test]
+async fn the_calendar_shows_what_ran_and_what_is_planned() {
+    let world = seeded(Some(Role::Viewer)).await;
+    let html = page(&world, "/dags/hourly/calendar").await;
+    has(
+        &html,
+        &[
+            "Sunday, 22 November 2026, 1 running, 1 success, 1 failed, 10 planned",
+            "/dags/hourly/runs?day=2026-11-22",
+        ],
+    );
+    assert_eq!(
+        html.matches("class=\"day planned").count(),
+        39 + 1,
+        "each day until the year ends, and the legend"
+    );
+    let runs = page(&world, "/dags/hourly/runs?day=2026-11-22").await;
+    assert_eq!(runs.matches("<tr><td class=\"main-cell\">").count(), 3);
+    assert_eq!(page(&world, "/dags/hourly/runs?day=2026-11-21").await.matches("<tr><td").count(), 0);
+    has(&page(&world, "/dags/hourly/calendar?year=2027").await, &["24 planned"]);
+    has(&page(&world, "/dags/ingest/calendar").await, &["runs once"]);
+}
+
+#[tokio::test]
+async fn the_audit_log_names_who_what_and_to_what() {
+    let world = seeded(Some(Role::Viewer)).await;
+    world.store.set_paused("hourly", true, "ada", now()).await.unwrap();
+    let html = page(&world, "/audit").await;
+    has(&html, &["ada", "dag.pause", "<a href=\"/dags/hourly\">hourly</a>"]);
+    has(&page(&world, "/audit?dag=nothing").await, &["Nothing here"]);
+}

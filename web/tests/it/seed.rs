@@ -4,6 +4,7 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use model::dag::{Catchup, Param, Schedule, Service, TaskDef, WindowRule};
 use model::for_each::ForEach;
+use model::platform::Asker;
 use model::retry::RetryPolicy;
 use model::{CheckResult, CheckStatus, Dag, Ending, Problem, Severity, Window};
 use serde_json::{Value, json};
@@ -158,8 +159,10 @@ impl Seed {
                     );
                 self.log(attempt.attempt_id, now, &plan.lines).await;
                 let said = message(&plan.ending);
+                let gives = attempt.dag.tasks[attempt.task].id == "watermark" && plan.ending == Ending::Done;
+                let outputs = gives.then(|| json!({ "rows": 12 }));
                 self.store
-                    .finish(attempt.attempt_id, attempt.lease, plan.ending, None, said, ended, None)
+                    .finish(attempt.attempt_id, attempt.lease, plan.ending, outputs, said, ended, None)
                     .await
                     .expect("finishes");
                 end = end.max(ended);
@@ -224,6 +227,33 @@ impl Seed {
             self.log(stream.attempt_id, now, &[("stdout", "rolled listen_events-00000 12,004 rows".into())])
                 .await;
         }
+    }
+
+    /// A dag that asks people, that songs start, and that takes slots of a pool; a run of it waits for the answer. Returns the run's id.
+    pub async fn gate(&self, now: DateTime<Utc>) -> String {
+        let ask = TaskDef { pool: Some("people".into()), ..task("ask", "approve", &[]) };
+        let ship = TaskDef {
+            reads: vec!["songs".into()],
+            writes: vec!["shop/window".into()],
+            ..task("ship", "process", &[0])
+        };
+        let wants = Schedule::Assets { assets: vec!["songs".into()], all: true };
+        let gate = Dag { deadline: Some(Duration::from_secs(60)), ..dag("gate", wants, vec![ask, ship]) };
+        self.store.put_pool("people", 3, "who may be asked", "admin", "", now).await.expect("puts");
+        let version = self.register(&gate, SOURCE, now).await;
+        let run = self
+            .store
+            .trigger(new_run(&gate, version, RunType::Manual, None, now), now)
+            .await
+            .expect("triggers");
+        self.store.promote(now, 10, None).await.expect("promotes");
+        let claimed = self.store.claim(&Self::claim(), now).await.expect("claims");
+        let ask = claimed.iter().find(|attempt| attempt.dag_id == "gate").expect("it asks");
+        let asker = Asker { run: run.id, task: 0, map_index: -1 };
+        self.store.ask_approval(&asker, "Ship it?", now).await.expect("asks");
+        let poke = Ending::Poke { again_in: Duration::from_secs(3_600) };
+        self.store.finish(ask.attempt_id, ask.lease, poke, None, None, now, None).await.expect("waits");
+        run.run_id
     }
 
     pub async fn check(

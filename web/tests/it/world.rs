@@ -79,7 +79,12 @@ pub async fn world(
         title: "Streamify".into(),
         project_dashboard_dir: panels,
     };
-    let stats = Arc::new(|| serde_json::json!({ "ticks": 3 }));
+    let stats = Arc::new(|| {
+        serde_json::json!({
+            "loops": { "planner": { "ticks": 3, "errors": 0, "restarts": 0, "last_tick_at": now() } },
+            "endings": { "done": 7 }, "attempts_started": 9,
+        })
+    });
     let router =
         Web::new(store.clone(), Arc::new(move || warehouse.clone()), clock.clone(), config, stats).router();
     World { store, clock, router, runs: Vec::new(), _database: database }

@@ -8,6 +8,7 @@ pub mod backfills;
 pub mod calendar;
 pub mod check_results;
 pub mod dags;
+pub mod deadlines;
 pub mod grid;
 pub mod health;
 pub mod instances;

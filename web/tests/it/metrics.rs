@@ -1,0 +1,112 @@
+//! `/metrics`: the format of Prometheus, who may read it, and what it counts.
+
+use crate::seed::{self, Seed};
+use crate::world::{World, empty, now, seeded};
+use axum::body::Body;
+use axum::http::{Request, StatusCode, header};
+use store::auth::Role;
+
+async fn text(world: &World) -> String {
+    let answer = world.get("/metrics").await;
+    assert_eq!(answer.status, StatusCode::OK, "{}", answer.text);
+    assert!(answer.headers[header::CONTENT_TYPE].to_str().unwrap().starts_with("text/plain; version=0.0.4"));
+    answer.text
+}
+
+#[track_caller]
+fn value(text: &str, series: &str) -> f64 {
+    let line = text.lines().find(|line| line.strip_prefix(series).is_some_and(|rest| rest.starts_with(' ')));
+    let line = line.unwrap_or_else(|| panic!("no series {series} in\n{text}"));
+    line.rsplit(' ').next().unwrap().parse().unwrap()
+}
+
+#[tokio::test]
+async fn every_sample_belongs_to_a_family_with_help_and_type_and_no_series_comes_twice() {
+    let world = seeded(Some(Role::Viewer)).await;
+    let text = text(&world).await;
+    let mut seen = std::collections::BTreeSet::new();
+    let mut family = "";
+    for line in text.lines() {
+        if let Some(rest) = line.strip_prefix("# TYPE ") {
+            family = rest.split(' ').next().unwrap();
+        } else if !line.starts_with('#') {
+            let (series, value) = line.rsplit_once(' ').unwrap();
+            assert!(series.starts_with(family) && family.starts_with("streamify_"), "{line} after {family}");
+            assert!(value.parse::<f64>().is_ok_and(f64::is_finite), "{line}");
+            assert!(seen.insert(series), "{series} twice");
+        }
+    }
+    assert!(seen.len() > 25, "{text}");
+}
+
+#[tokio::test]
+async fn runs_queues_services_and_the_engine_are_counted() {
+    let world = seeded(Some(Role::Viewer)).await;
+    let text = text(&world).await;
+    assert_eq!(value(&text, r#"streamify_runs{state="running"}"#), 2.0);
+    assert_eq!(value(&text, r#"streamify_attempts{queue="default",class="service",state="running"}"#), 2.0);
+    assert_eq!(value(&text, r#"streamify_task_instances{state="running"}"#), 6.0);
+    assert_eq!(value(&text, r#"streamify_service_ready{dag="ingest",task="generator",map_index="-1"}"#), 1.0);
+    assert_eq!(value(&text, r#"streamify_service_ready{dag="ingest",task="stream",map_index="-1"}"#), 0.0);
+    assert_eq!(value(&text, r#"streamify_service_lag{dag="ingest",task="stream",map_index="-1"}"#), 212.0);
+    assert_eq!(
+        value(&text, r#"streamify_invariant_violations{invariant="running_runs_without_open_instances"}"#),
+        0.0
+    );
+    assert_eq!(value(&text, r#"streamify_attempts_ended_total{ending="done"}"#), 7.0);
+    assert_eq!(value(&text, r#"streamify_loop_rounds_total{loop="planner"}"#), 3.0);
+    assert_eq!(value(&text, r#"streamify_node_heartbeat_age_seconds{node="laptop"}"#), 0.0);
+}
+
+#[tokio::test]
+async fn requests_are_counted_by_route_not_by_address() {
+    let world = seeded(Some(Role::Viewer)).await;
+    for path in ["/dags/hourly", "/dags/ingest", "/dags/none", "/nowhere"] {
+        world.get(path).await;
+    }
+    let text = text(&world).await;
+    let of = |route: &str, status: &str| {
+        value(
+            &text,
+            &format!(r#"streamify_http_requests_total{{route="{route}",method="GET",status="{status}"}}"#),
+        )
+    };
+    assert_eq!((of("/dags/{dag}", "200"), of("/dags/{dag}", "404")), (2.0, 1.0));
+    assert_eq!(of("unmatched", "404"), 1.0);
+    assert!(!text.contains("hourly\"}") && !text.contains("/dags/hourly"));
+    let series =
+        r#"streamify_http_request_duration_seconds_bucket{route="/dags/{dag}",method="GET",le="+Inf"}"#;
+    assert_eq!(value(&text, series), 3.0);
+}
+
+#[tokio::test]
+async fn whoever_may_not_look_at_pages_needs_a_token_for_metrics() {
+    let world = empty(None).await;
+    assert_eq!(world.get("/metrics").await.status, StatusCode::UNAUTHORIZED);
+    let token = world.token(Role::Viewer).await;
+    let asked = Request::get("/metrics")
+        .header(header::HOST, "localhost")
+        .header(header::AUTHORIZATION, format!("Bearer {token}"));
+    assert_eq!(world.send(asked, Body::empty()).await.status, StatusCode::OK);
+    let open = empty(Some(Role::Viewer)).await;
+    let rebound =
+        open.send(Request::get("/metrics").header(header::HOST, "evil.example"), Body::empty()).await;
+    assert_eq!(rebound.status, StatusCode::UNAUTHORIZED);
+}
+
+#[tokio::test]
+async fn the_cost_of_metrics_does_not_grow_with_history() {
+    let world = empty(Some(Role::Viewer)).await;
+    let seed = Seed::begin(world.store.clone(), now()).await;
+    let dag = seed::hourly();
+    let version = seed.register(&dag, seed::SOURCE, now()).await;
+    let few = crate::queries::counted(world.get("/metrics")).await.1;
+    for back in 0..5 {
+        let tick = now() - chrono::TimeDelta::hours(back);
+        seed.tick(&dag, version, tick).await;
+        seed.play(tick, |_| Some(seed::Play { seconds: 1, ending: model::Ending::Done, lines: Vec::new() }))
+            .await;
+    }
+    let many = crate::queries::counted(world.get("/metrics")).await.1;
+    assert_eq!(many, few, "the same queries, however much has happened");
+}
