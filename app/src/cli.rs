@@ -1,5 +1,13 @@
 //! The command line: words, defaults, help.
 
+mod control;
+mod run;
+
+pub use control::{
+    Answer, ApprovalCommand, AssetCommand, BackfillArgs, BackfillCommand, OneBackfill, PoolCommand,
+};
+pub use run::{ClearArgs, MarkArgs, MarkState, RerunArgs, RunCommand};
+
 use chrono::{DateTime, Utc};
 use clap::{Args, Parser, Subcommand};
 use std::net::SocketAddr;
@@ -49,12 +57,27 @@ pub enum Command {
     Stream(StreamArgs),
     /// Put the catalogue of songs into the lake
     Songs(SongsArgs),
-    /// DAG files: list, validate, next, schema
+    /// DAGs: list, show, pause, validate, test, next, schema
     #[command(subcommand)]
     Dag(DagCommand),
-    /// Runs: trigger, list, logs, cancel
+    /// Kinds of tasks: list, show
+    #[command(subcommand)]
+    Kind(KindCommand),
+    /// Runs: trigger, list, show, logs, cancel, clear, mark, rerun
     #[command(subcommand)]
     Run(RunCommand),
+    /// Past ticks: plan what would run, run it, follow it
+    #[command(subcommand)]
+    Backfill(BackfillCommand),
+    /// Limits over all dags
+    #[command(subcommand)]
+    Pool(PoolCommand),
+    /// Questions of tasks to people
+    #[command(subcommand)]
+    Approval(ApprovalCommand),
+    /// Named pieces of data: who writes, reads and waits for them
+    #[command(subcommand)]
+    Asset(AssetCommand),
     /// SQL models: list, compile
     #[command(subcommand)]
     Models(ModelsCommand),
@@ -91,6 +114,14 @@ impl Command {
                 | Command::Stream(_)
         )
     }
+}
+
+#[derive(Subcommand)]
+pub enum KindCommand {
+    /// All kinds that `uses:` takes, also those in the folder `kinds` of the dags folder
+    List,
+    /// What one kind takes in `with:`
+    Show { kind: String },
 }
 
 #[derive(Args, Clone, Default)]
@@ -232,6 +263,12 @@ pub struct SongsArgs {
 pub enum DagCommand {
     /// DAGs known to the running platform
     List,
+    /// One DAG: its tasks, its schedule, its last runs
+    Show { dag: String },
+    /// Let no further scheduled run start
+    Pause { dag: String },
+    /// Let scheduled runs start again
+    Unpause { dag: String },
     /// Check DAG files and print every problem
     Validate {
         /// Files or folders [default: the dags folder]
@@ -242,6 +279,14 @@ pub enum DagCommand {
         dag: String,
         #[arg(long, short, default_value_t = 5)]
         count: usize,
+        /// Ticks after this instant (RFC 3339) [default: now]
+        #[arg(long)]
+        after: Option<DateTime<Utc>>,
+    },
+    /// Play the cases of test files (*.test.yaml) and compare with what they expect; needs no platform
+    Test {
+        /// Files or folders [default: the dags folder]
+        paths: Vec<PathBuf>,
     },
     /// The tick ledger: when it should have fired, and what came of it
     Ticks {
@@ -251,44 +296,6 @@ pub enum DagCommand {
     },
     /// Print the JSON Schema of DAG files
     Schema,
-}
-
-#[derive(Subcommand)]
-pub enum RunCommand {
-    /// Start a run now
-    Trigger {
-        dag: String,
-        /// Parameter, as name=value; the value is read as JSON if it is JSON
-        #[arg(long = "param", short, value_name = "NAME=VALUE")]
-        params: Vec<String>,
-        #[arg(long)]
-        run_id: Option<String>,
-        /// Wait for its end; the exit status tells success
-        #[arg(long)]
-        wait: bool,
-    },
-    /// Runs, newest first
-    List {
-        dag: Option<String>,
-        #[arg(long, short, default_value_t = 20)]
-        limit: i64,
-    },
-    /// Lines of an attempt
-    Logs {
-        dag: String,
-        run_id: String,
-        task: String,
-        /// [default: the newest]
-        #[arg(long = "try")]
-        try_number: Option<i32>,
-        #[arg(long, default_value_t = -1, allow_hyphen_values = true)]
-        map_index: i32,
-        /// Go on while it runs
-        #[arg(long, short)]
-        follow: bool,
-    },
-    /// Ask a run to stop
-    Cancel { dag: String, run_id: String },
 }
 
 #[derive(Subcommand)]

@@ -1,12 +1,10 @@
 //! `streamify dag`: what is known, what is wrong, what comes next.
 
 use crate::cli::DagCommand;
-use crate::clock::SystemClock;
 use crate::config::Config;
 use crate::{node, offline, output};
-use anyhow::{Context, Result, bail};
-use chrono::TimeDelta;
-use model::{Clock, Dag, Problem, Registry};
+use anyhow::{Context, Result};
+use model::{Dag, Problem, Registry};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use store::views::dags::{DagFilter, DagRow};
@@ -16,8 +14,12 @@ const DAGS_MAX: i64 = 10_000;
 pub async fn run(config: Config, command: DagCommand) -> Result<ExitCode> {
     match command {
         DagCommand::List => list(&config).await,
+        DagCommand::Show { dag } => super::dag_show::show(&config, &dag).await,
+        DagCommand::Pause { dag } => super::dag_show::pause(&config, &dag, true).await,
+        DagCommand::Unpause { dag } => super::dag_show::pause(&config, &dag, false).await,
         DagCommand::Validate { paths } => validate(&config, paths),
-        DagCommand::Next { dag, count } => next(&config, &dag, count),
+        DagCommand::Next { dag, count, after } => super::dag_next::run(&config, &dag, count, after),
+        DagCommand::Test { paths } => super::dag_test::run(&config, paths),
         DagCommand::Ticks { dag, count } => ticks(&config, &dag, count).await,
         DagCommand::Schema => {
             let schema = model::spec::json_schema(&offline::registry(&config.dags_dir())?);
@@ -59,7 +61,7 @@ async fn list(config: &Config) -> Result<ExitCode> {
 
 fn validate(config: &Config, paths: Vec<PathBuf>) -> Result<ExitCode> {
     let root = config.dags_dir();
-    let registry = offline::registry(&root)?;
+    let (registry, mut problems) = offline::checked(&root)?;
     let paths = if paths.is_empty() { vec![root.clone()] } else { paths };
     let mut files = Vec::new();
     for path in &paths {
@@ -69,7 +71,12 @@ fn validate(config: &Config, paths: Vec<PathBuf>) -> Result<ExitCode> {
             files.push(path.clone());
         }
     }
-    let (mut found, mut problems) = (0, Vec::new());
+    // Custom kinds are checked already, whatever is asked for.
+    files.retain(|file| file.parent() != Some(&root.join("kinds")));
+    let wrong_kinds: std::collections::BTreeSet<&str> =
+        problems.iter().map(|problem| problem.file.as_str()).collect();
+    let wrong_kinds = wrong_kinds.len();
+    let mut found = 0;
     for file in &files {
         match read(file, &root, &registry)? {
             Ok(_) => found += 1,
@@ -82,35 +89,13 @@ fn validate(config: &Config, paths: Vec<PathBuf>) -> Result<ExitCode> {
         for problem in &problems {
             println!("{problem}");
         }
-        println!("{found} fine, {} with problems, {} problems in all", files.len() - found, problems.len());
+        println!(
+            "{found} fine, {} with problems, {} problems in all",
+            files.len() - found + wrong_kinds,
+            problems.len()
+        );
     }
     Ok(output::status(problems.is_empty()))
-}
-
-fn next(config: &Config, dag_id: &str, count: usize) -> Result<ExitCode> {
-    let root = config.dags_dir();
-    let registry = offline::registry(&root)?;
-    let mut dag = None;
-    for file in engine::dag_files(&root)? {
-        dag = read(&file, &root, &registry)?.ok().filter(|dag| dag.id == dag_id).or(dag);
-    }
-    let Some(dag) = dag else {
-        bail!("no valid dag `{dag_id}` in {}; `streamify dag validate` tells what is wrong", root.display())
-    };
-    let now = SystemClock.now();
-    const FAR: i64 = 366 * 20;
-    let ticks = dag.schedule.ticks(now, now + TimeDelta::days(FAR), count);
-    if ticks.is_empty() {
-        println!("{dag_id} has no further ticks: it runs by hand, or once");
-    }
-    let rows = ticks.into_iter().map(|tick| {
-        let window = model::schedule::window_at(&dag.window, &dag.schedule, tick);
-        let window = window
-            .map(|window| format!("{} .. {}", window.start.format("%F %R"), window.end.format("%F %R")));
-        vec![tick.format("%F %T UTC").to_string(), window.unwrap_or_else(|| "-".to_string())]
-    });
-    println!("{}", output::table(&["tick", "window"], rows));
-    Ok(ExitCode::SUCCESS)
 }
 
 async fn ticks(config: &Config, dag: &str, count: i64) -> Result<ExitCode> {
@@ -137,7 +122,7 @@ async fn ticks(config: &Config, dag: &str, count: i64) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn read(file: &Path, root: &Path, registry: &Registry) -> Result<Result<Dag, Vec<Problem>>> {
+pub(super) fn read(file: &Path, root: &Path, registry: &Registry) -> Result<Result<Dag, Vec<Problem>>> {
     let bytes = std::fs::read(file).with_context(|| file.display().to_string())?;
     let folder = file.parent().unwrap_or(root);
     Ok(model::spec::read(&file.display().to_string(), &bytes, folder, registry))

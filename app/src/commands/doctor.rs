@@ -87,8 +87,8 @@ fn disk(config: &Config) -> Finding {
 fn dags(config: &Config) -> Finding {
     let look = || -> Result<String> {
         let root = config.dags_dir();
-        let registry = offline::registry(&root)?;
-        let (mut fine, mut wrong) = (0, Vec::new());
+        let (registry, mut wrong) = offline::checked(&root)?;
+        let mut fine = 0;
         for file in engine::dag_files(&root)? {
             let bytes = std::fs::read(&file)?;
             match model::spec::read(

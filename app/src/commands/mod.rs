@@ -1,16 +1,27 @@
 //! One file for each command.
 
+pub mod approval;
+pub mod asset;
+pub mod backfill;
 pub mod broker;
 pub mod config;
 pub mod dag;
+pub mod dag_next;
+pub mod dag_show;
+pub mod dag_test;
 pub mod doctor;
 pub mod generate;
+pub mod kind;
 pub mod login;
 pub mod migrate;
 pub mod models;
 pub mod node;
+pub mod pool;
 pub mod reconcile;
+pub mod request;
 pub mod run;
+pub mod run_again;
+pub mod run_show;
 pub mod songs;
 pub mod sql;
 pub mod stream;

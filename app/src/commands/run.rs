@@ -1,12 +1,13 @@
-//! `streamify run`: trigger, list, logs, cancel.
+//! `streamify run`: trigger, list, logs, cancel; `run_show` and `run_again` have the rest.
 
+use super::request::{self, dash, who};
+use super::{run_again, run_show};
 use crate::cli::RunCommand;
-use crate::clock::SystemClock;
 use crate::config::Config;
 use crate::{node, output};
 use anyhow::{Context, Result, bail};
-use model::{Clock, RunState};
-use serde_json::{Map, Value};
+use model::RunState;
+use serde_json::Value;
 use std::process::ExitCode;
 use std::time::Duration;
 use store::Store;
@@ -29,9 +30,18 @@ pub async fn run(config: Config, command: RunCommand) -> Result<ExitCode> {
             logs(&store, &dag, &run_id, &task, map_index, try_number, follow).await
         }
         RunCommand::Cancel { dag, run_id } => {
-            store.request_cancel(&dag, &run_id, &who(), SystemClock.now()).await?;
+            store.request_cancel(&dag, &run_id, &who(), store.clock().await?).await?;
             println!("{dag}/{run_id} was asked to stop");
             Ok(ExitCode::SUCCESS)
+        }
+        RunCommand::Show { dag, run_id, task, limit } => {
+            run_show::show(&config, &store, &dag, &run_id, task, limit).await
+        }
+        RunCommand::Clear(args) => run_again::clear(&config, &store, args).await,
+        RunCommand::Mark(args) => run_again::mark(&config, &store, args).await,
+        RunCommand::Rerun(args) => {
+            let run_id = run_again::rerun(&store, &args).await?;
+            started(&config, &store, &args.dag, &run_id, args.wait).await
         }
     }
 }
@@ -44,13 +54,13 @@ async fn trigger(
     run_id: Option<String>,
     wait: bool,
 ) -> Result<ExitCode> {
-    let now = SystemClock.now();
+    let now = store.clock().await?;
     let Some((version_id, dag)) = store.current_dag(&dag_id).await? else {
         bail!("there is no dag `{dag_id}`; `streamify dag list` names those there are");
     };
-    let given = params.iter().map(|text| param(text)).collect::<Result<Map<_, _>>>()?;
-    let params = model::params::check(&dag.params, &Value::Object(given))
-        .map_err(|wrong| anyhow::anyhow!(wrong.join("\n")))?;
+    let given = Value::Object(request::params(params)?);
+    let params =
+        model::params::check(&dag.params, &given).map_err(|wrong| anyhow::anyhow!(wrong.join("\n")))?;
     let run = store
         .trigger(
             NewRun {
@@ -70,23 +80,25 @@ async fn trigger(
             now,
         )
         .await?;
-    println!("{dag_id}/{}", run.run_id);
+    let names =
+        serde_json::json!({ "params": given.as_object().map(|given| given.keys().collect::<Vec<_>>()) });
+    store.audit(&who(), "run.trigger", &format!("{dag_id}/{}", run.run_id), names, now).await?;
+    started(config, store, &dag_id, &run.run_id, wait).await
+}
+
+/// Names the run, and waits for its end if that is wanted.
+async fn started(config: &Config, store: &Store, dag_id: &str, run_id: &str, wait: bool) -> Result<ExitCode> {
+    println!("{dag_id}/{run_id}");
     if !wait {
         return Ok(ExitCode::SUCCESS);
     }
-    let state = wait_for_end(store, &dag_id, &run.run_id).await?;
+    let state = wait_for_end(store, dag_id, run_id).await?;
     if config.json {
-        output::json(&serde_json::json!({ "run_id": run.run_id, "state": state }))?;
+        output::json(&serde_json::json!({ "run_id": run_id, "state": state }))?;
     } else {
         println!("{state}");
     }
     Ok(output::status(state == RunState::Success))
-}
-
-fn param(text: &str) -> Result<(String, Value)> {
-    let (name, value) = text.split_once('=').with_context(|| format!("`{text}`: write name=value"))?;
-    let value = serde_json::from_str(value).unwrap_or_else(|_| Value::String(value.to_string()));
-    Ok((name.to_string(), value))
 }
 
 async fn wait_for_end(store: &Store, dag: &str, run_id: &str) -> Result<RunState> {
@@ -120,17 +132,12 @@ async fn list(config: &Config, store: &Store, dag_id: Option<String>, limit: i64
         let window = run
             .window
             .map(|window| format!("{} .. {}", window.start.format("%m-%d %R"), window.end.format("%R")));
-        let took = run
-            .started_at
-            .zip(run.ended_at)
-            .map(|(start, end)| format!("{:.1} s", (end - start).as_seconds_f64()));
-        let dash = || "-".to_string();
         vec![
             run.dag_id,
             run.run_id,
             run.state.to_string(),
             window.unwrap_or_else(dash),
-            took.unwrap_or_else(dash),
+            request::took(run.started_at, run.ended_at),
         ]
     });
     println!("{}", output::table(&["dag", "run", "state", "window", "took"], rows));
@@ -176,10 +183,4 @@ async fn logs(
         let rung = async { while !matches!(bell.next().await, Ring::Log(id) if id == attempt) {} };
         let _ = tokio::time::timeout(LOOK_EVERY, rung).await;
     }
-}
-
-/// Whom the audit log names: the person at this machine.
-fn who() -> String {
-    let user = nix::unistd::User::from_uid(nix::unistd::getuid()).ok().flatten();
-    format!("{}@cli", user.map_or_else(|| "somebody".to_string(), |user| user.name))
 }
