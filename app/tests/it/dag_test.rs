@@ -24,7 +24,7 @@ fn the_tests_of_the_shipped_dags_pass() {
     let output = streamify().args(["dag", "test"]).output().unwrap();
     let said = text(&output);
     assert!(output.status.success(), "{said}");
-    assert!(said.contains("ok    dags/streamify/hourly.test.yaml: a quiet hour"), "{said}");
+    assert!(said.contains("dags/streamify/hourly.test.yaml: a quiet hour"), "{said}");
     assert!(said.contains(" 0 failed, 0 problems"), "{said}");
     let validated = streamify().args(["dag", "validate"]).output().unwrap();
     assert!(validated.status.success(), "a test is no dag: {}", text(&validated));

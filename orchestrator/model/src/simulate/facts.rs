@@ -2,8 +2,11 @@
 
 use super::play::{Key, Play};
 use crate::dag::TaskDef;
+use crate::decide::TaskSnapshot;
 use crate::params;
+use crate::state::{RunState, TaskState};
 use crate::template::{DagFacts, RunFacts, TaskFacts, TemplateContext};
+use crate::trigger_rule::TriggerRule;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 
@@ -21,7 +24,7 @@ impl Play<'_> {
             },
             run: RunFacts {
                 id: RUN_ID.to_owned(),
-                state: self.run.state.as_str().to_owned(),
+                state: self.run_state_for(task).as_str().to_owned(),
                 tick: Some(case.at),
             },
             task: TaskFacts {
@@ -38,6 +41,14 @@ impl Play<'_> {
             outputs: self.outputs_before(task),
             ..TemplateContext::default()
         }
+    }
+
+    /// What runs whatever happened knows whether something has failed; what runs after successes need not ask.
+    fn run_state_for(&self, task: usize) -> RunState {
+        let failed =
+            |instance: &TaskSnapshot| matches!(instance.state, TaskState::Failed | TaskState::UpstreamFailed);
+        let asks = self.dag.tasks[task].trigger_rule != TriggerRule::AllSuccess;
+        if asks && self.run.tasks.iter().any(failed) { RunState::Failed } else { RunState::Running }
     }
 
     /// What the tasks before this one gave; a mapped task's is a list with null for those that gave nothing.

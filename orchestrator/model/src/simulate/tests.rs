@@ -209,6 +209,23 @@ cases:
 }
 
 #[test]
+fn what_runs_in_the_end_knows_whether_the_run_has_failed() {
+    let tell = TaskDef {
+        with: json!({ "text": "{{ run.state }}" }),
+        ..rule(TriggerRule::AllDone, task("tell", &[0]))
+    };
+    let dag = dag(vec![task("a", &[]), tell]);
+    passes(
+        &dag,
+        "
+cases:
+  - expect: { rendered: { tell: { with: { text: running } } } }
+  - { tasks: { a: failed }, expect: { rendered: { tell: { with: { text: failed } } } } }
+",
+    );
+}
+
+#[test]
 fn people_approve_and_reject() {
     let approve = |on_reject: &str| TaskDef { with: json!({ "on_reject": on_reject }), ..task("ask", &[]) };
     let (fails, skips) =
