@@ -3,6 +3,9 @@
 #![expect(clippy::unwrap_used, reason = "a test ends where it cannot go on")]
 
 mod bad_start;
+mod control;
 mod dag_files;
+mod dag_test;
+mod kinds;
 mod platform;
 mod support;
