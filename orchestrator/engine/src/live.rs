@@ -140,6 +140,8 @@ impl Live {
                 None
             }
             Some(at) => Some(at),
+            // Lost: no deadline matters any more, also while its end is still on its way.
+            None if state.cause.is_some() => None,
             None => [state.timeout, state.ready_timeout].into_iter().flatten().map(|(at, _)| at).min(),
         }
     }

@@ -20,7 +20,7 @@ pub enum TickDecision {
 }
 
 impl Store {
-    /// Writes ledger rows and the runs that they ask for in one transaction. Ticks that have a row already are left alone, so
+    /// Writes ledger rows and the runs that they ask for in one transaction. Ticks not after the newest that has a row are left alone, so
     /// two planners do no harm. Returns the runs created (internal ids). A run id that exists already (a person was faster) is not made
     /// twice: the tick names that run.
     pub async fn record_ticks(
@@ -67,7 +67,8 @@ impl TickDecision {
     }
 }
 
-/// Locks the dag, so that planners come one after the other, and returns the ticks that have no row.
+/// Locks the dag, so that planners come one after the other, and returns the ticks after the newest that has a row. The ledger grows at
+/// its end only: an older tick is the plan of somebody who knew less (with `catchup: latest`, say, it is left out by now).
 async fn lock_and_find_new<'a>(
     conn: &mut PgConnection,
     dag_id: &str,
@@ -83,7 +84,7 @@ async fn lock_and_find_new<'a>(
     let instants: Vec<DateTime<Utc>> = ticks.iter().map(|(at, _)| *at).collect();
     let new = sqlx::query_scalar::<_, i64>(
         "select min(w.position) from unnest($2::timestamptz[]) with ordinality as w(tick_at, position)
-         where not exists (select 1 from ticks t where t.dag_id = $1 and t.tick_at = w.tick_at)
+         where not exists (select 1 from ticks t where t.dag_id = $1 and t.tick_at >= w.tick_at)
          group by w.tick_at order by w.tick_at",
     )
     .bind(dag_id)

@@ -5,6 +5,7 @@ use crate::config::EngineConfig;
 use crate::rounds::Round;
 use chrono::TimeDelta;
 use model::RunState;
+use model::dag::TaskDef;
 use serde_json::json;
 use std::time::Duration;
 use store::attempts::Claim;
@@ -40,6 +41,34 @@ async fn a_late_report_with_a_lost_lease_changes_nothing() {
     let endings: Vec<&str> = tries.iter().map(|attempt| attempt.state.as_str()).collect();
     assert_eq!(endings, ["lost", "done"]);
     world.assert_sound().await;
+}
+
+#[tokio::test]
+async fn a_node_without_the_right_to_act_does_not_look_for_work_again_and_again() {
+    let world = World::new().await;
+    let mut a = world.node("a").await;
+    a.turn().await;
+    world.advance(26);
+    a.core.bells.worker.ring();
+    a.core.bells.worker.rung().await;
+    a.worker.tick().await.unwrap();
+    let rung = tokio::time::timeout(Duration::ZERO, a.core.bells.worker.rung()).await;
+    assert!(rung.is_err(), "its own look must not wake it");
+}
+
+#[tokio::test]
+async fn a_lost_attempt_has_no_deadline_any_more() {
+    let world = World::new().await;
+    let mut a = world.node("a").await;
+    let short =
+        TaskDef { timeout: Some(Duration::from_secs(5)), ..task("long", &[], json!({ "do": "stubborn" })) };
+    world.trigger(&dag("d", vec![short]), "r1").await;
+    a.turn().await;
+    let live = a.core.all_live().remove(0);
+    assert_eq!(live.sweep(world.now()), Some(world.now() + TimeDelta::seconds(5)));
+    live.lose("the test says so");
+    world.advance(6);
+    assert_eq!(live.sweep(world.now()), None, "or the sweep would turn without a pause until it has ended");
 }
 
 #[tokio::test]

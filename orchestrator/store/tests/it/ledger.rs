@@ -55,6 +55,21 @@ async fn a_tick_keeps_its_first_decision() {
 }
 
 #[tokio::test]
+async fn a_plan_that_comes_late_adds_nothing_before_the_end_of_the_ledger() {
+    let world = world().await;
+    let run = world.new_run(&wide("d", 1), "r").await;
+    let tick = |second| {
+        let run = NewRun { run_id: format!("r{second}"), ..run.clone() };
+        (at(second), TickDecision::Ran(run))
+    };
+    assert_eq!(world.store.record_ticks("d", &[tick(5)], now()).await.unwrap().len(), 1);
+    assert_eq!(world.store.record_ticks("d", &[tick(1), tick(5), tick(6)], now()).await.unwrap().len(), 1);
+    let ledger = world.store.ticks("d", None, 10).await.unwrap();
+    let runs: Vec<Option<&str>> = ledger.iter().map(|tick| tick.run_id.as_deref()).collect();
+    assert_eq!(runs, [Some("r6"), Some("r5")]);
+}
+
+#[tokio::test]
 async fn a_tick_names_the_run_that_a_person_made_before() {
     let world = world().await;
     let dag = wide("d", 1);
