@@ -1,12 +1,19 @@
 //! Live attempts: claimed under a lease, finished exactly once.
 
+use crate::copies::{Lent, Place};
+use crate::ends;
 pub use crate::ends::{End, OUTPUTS_MAX_BYTES};
+use crate::past;
 use crate::runs::Advanced;
+use crate::snapshot::LockedRun;
+use crate::step::take_commands;
 use crate::tx::in_tx;
+use crate::writes::Writes;
 use crate::{Error, Result, Store};
 use chrono::{DateTime, Utc};
 use model::{Dag, Ending, Window};
 use serde_json::Value;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use uuid::Uuid;
 
@@ -43,7 +50,10 @@ pub struct Claimed {
     pub params: Value,
     pub requested_by: String,
     /// Outputs of the tasks that this one needs (directly or not), by task id; a mapped task's are an array.
+    /// Empty if none of its templates names any.
     pub outputs: Value,
+    /// Of `for_each`, whenever it became known.
+    pub item: Option<Value>,
     /// When the first poke or this try began.
     pub first_started_at: DateTime<Utc>,
 }
@@ -101,7 +111,61 @@ impl Store {
         if ends.is_empty() {
             return Ok(Finished::default());
         }
-        in_tx("finish", || self.finish_once(ends.clone(), now, claim)).await
+        let places = self.copies.places(ends.iter().map(|end| end.attempt_id));
+        let runs = places.iter().flatten().map(|(run, ..)| *run).collect();
+        let lent = self.copies.lend(runs).await;
+        let ids: Vec<i64> = ends.iter().map(|end| end.attempt_id).collect();
+        let finished = match self.finish_at_once(&ends, places, (now, claim), &lent).await {
+            Some(finished) => finished,
+            None => in_tx("finish", || self.finish_once(ends.clone(), now, claim, &lent)).await?,
+        };
+        self.copies.ended(ids);
+        Ok(finished)
+    }
+
+    /// With good copies of all runs, and nothing to look up, a step is one statement. `None`: it was not, and nothing has changed (or the
+    /// reply was lost, which the longer way finds out).
+    async fn finish_at_once(
+        &self,
+        ends: &[End],
+        places: Option<Vec<Place>>,
+        (now, claim): (DateTime<Utc>, Option<&Claim>),
+        lent: &Lent,
+    ) -> Option<Finished> {
+        let mut copies: BTreeMap<i64, LockedRun> = BTreeMap::new();
+        let places = places?;
+        for (run, ..) in &places {
+            if !copies.contains_key(run) {
+                copies.insert(*run, lent.take(*run, None)?);
+            }
+        }
+        let (mut writes, mut advanced) = (Writes::default(), Vec::new());
+        for (end, (run, task, map_index)) in ends.iter().zip(&places) {
+            let run = copies.get_mut(run)?;
+            let def = run.dag.tasks.get(usize::try_from(*task).ok()?)?;
+            if def.service.is_some() || past::has_past(&run.dag) {
+                return None;
+            }
+            ends::apply(run, (*task, *map_index), end.clone(), Vec::new(), &mut writes, now).ok()?;
+        }
+        let mut runs: Vec<LockedRun> = copies.into_values().collect();
+        for run in &mut runs {
+            let mut outcome = Advanced::default();
+            let rest = take_commands(run, &mut writes, &mut outcome, now).ok()?;
+            if !rest.is_empty() {
+                return None;
+            }
+            advanced.push((run.id, outcome));
+        }
+        let wakes: Vec<_> = advanced.iter().map(|(_, advanced)| advanced.wake_at).collect();
+        let mut conn = self.pool.acquire().await.ok()?;
+        let rows = writes.flush(&mut conn, &mut runs, &wakes, claim, now).await.ok()?;
+        self.copies.keep(lent, runs);
+        if let Err(error) = self.hand_out(&mut conn, rows, &mut advanced).await {
+            // Committed all the same: the node's heartbeat finds what it holds and does not run.
+            tracing::error!(%error, "what was claimed after these ends could not be read");
+        }
+        Some(Finished { runs: advanced, stale: Vec::new() })
     }
 
     async fn finish_once(
@@ -109,6 +173,7 @@ impl Store {
         ends: Vec<End>,
         now: DateTime<Utc>,
         claim: Option<&Claim>,
+        lent: &Lent,
     ) -> Result<Finished> {
         let attempts: Vec<i64> = ends.iter().map(|end| end.attempt_id).collect();
         let mut tx = self.begin().await?;
@@ -116,12 +181,13 @@ impl Store {
         if runs.is_empty() {
             return Ok(Finished { runs: Vec::new(), stale: attempts });
         }
-        let stepped = self.step(&mut tx, runs, ends, now, claim).await?;
+        let stepped = self.step(&mut tx, runs, ends, (now, claim), lent).await?;
         if stepped.stale.len() == attempts.len() {
             // Nothing of this batch counts, so nothing may change.
             return Ok(Finished { runs: Vec::new(), stale: attempts });
         }
         tx.commit().await?;
+        self.copies.keep(lent, stepped.copies);
         Ok(Finished { runs: stepped.runs, stale: stepped.stale })
     }
 
@@ -133,31 +199,38 @@ impl Store {
         now: DateTime<Utc>,
         claim: Option<&Claim>,
     ) -> Result<Advanced> {
-        in_tx("mark ready", || self.mark_ready_once(attempt_id, lease, now, claim)).await
+        let places = self.copies.places([attempt_id]).unwrap_or_default();
+        let lent = self.copies.lend(places.into_iter().map(|(run, ..)| run).collect()).await;
+        in_tx("mark ready", || self.mark_ready_once((attempt_id, lease), now, claim, &lent)).await
     }
 
     async fn mark_ready_once(
         &self,
-        attempt_id: i64,
-        lease: i64,
+        (attempt_id, lease): (i64, i64),
         now: DateTime<Utc>,
         claim: Option<&Claim>,
+        lent: &Lent,
     ) -> Result<Advanced> {
         let mut tx = self.begin().await?;
         let runs = self.lock_runs_of(&mut tx, &[attempt_id]).await?;
-        let done = sqlx::query(
-            "update attempts set ready_at = coalesce(ready_at, $3) where id = $1 and lease = $2 and state = 'running'",
+        let ready = sqlx::query_as::<_, (i64, i32, i32)>(
+            "update attempts set ready_at = coalesce(ready_at, $3) where id = $1 and lease = $2 and state = 'running'
+             returning run, task, map_index",
         )
         .bind(attempt_id)
         .bind(lease)
         .bind(now)
-        .execute(&mut *tx)
+        .fetch_optional(&mut *tx)
         .await?;
-        if done.rows_affected() == 0 {
+        let Some((run, task, map_index)) = ready else {
             return Err(Error::Stale { what: format!("attempt {attempt_id}") });
-        }
-        let stepped = self.step(&mut tx, runs, Vec::new(), now, claim).await?;
+        };
+        lent.change(run, |copy| {
+            copy.find(task.unsigned_abs() as usize, map_index).map(|instance| instance.ready = true)
+        });
+        let stepped = self.step(&mut tx, runs, Vec::new(), (now, claim), lent).await?;
         tx.commit().await?;
+        self.copies.keep(lent, stepped.copies);
         Ok(stepped.runs.into_iter().next().map(|(_, advanced)| advanced).unwrap_or_default())
     }
 

@@ -298,9 +298,9 @@ async fn collapse(
 pub(crate) async fn forget_items(conn: &mut PgConnection, runs: &[i64], tasks: Option<&[i32]>) -> Result<()> {
     sqlx::query(
         "with forgotten as (
-            delete from mapped_items m where run = any($1) and ($2::int4[] is null or task = any($2))
+            select distinct run, task from task_instances m
+            where run = any($1) and item is not null and ($2::int4[] is null or task = any($2))
                 and not exists (select 1 from task_instances i where i.run = m.run and i.task = m.task and i.state <> 'none')
-            returning run, task
          ), gone as (
             delete from task_instances i using forgotten f where i.run = f.run and i.task = f.task and i.map_index >= 0
             returning i.run, i.task, i.task_id

@@ -1,13 +1,16 @@
-//! Ends of attempts: checked against the lease, judged by `model::ending::after`, and written in one statement a batch.
+//! Ends of attempts: checked against the lease and judged by `model::ending::after`.
 
 use crate::rows::{clean, no_outputs};
-use crate::snapshot::{Instance, Live, LockedRun};
+use crate::snapshot::{Counts, LockedRun, chosen};
+use crate::writes::{EndRow, Writes};
 use crate::{Error, Result};
 use chrono::{DateTime, SubsecRound, Utc};
+use model::TaskState;
 use model::dag::TaskDef;
+use model::decide::TaskSnapshot;
 use model::ending::{self, Ending, History, Next};
 use serde_json::Value;
-use sqlx::PgConnection;
+use sqlx::{FromRow, PgConnection};
 use std::collections::HashMap;
 
 /// The end of an attempt, as the worker or the reaper reports it.
@@ -24,77 +27,48 @@ pub struct End {
 pub const OUTPUTS_MAX_BYTES: usize = 1 << 20;
 const MESSAGE_MAX_CHARS: usize = 8_000;
 
-/// The rows of one statement, column by column.
-#[derive(Default)]
-struct Batch {
-    attempts: Vec<i64>,
-    leases: Vec<i64>,
-    endings: Vec<&'static str>,
-    next_states: Vec<&'static str>,
-    messages: Vec<Option<String>>,
-    outputs: Vec<Option<String>>,
-    failures: Vec<i32>,
-    losses: Vec<i32>,
-    next_ats: Vec<Option<DateTime<Utc>>>,
-    reasons: Vec<String>,
+/// A running attempt, and where its instance stands.
+#[derive(Debug, Clone, FromRow)]
+pub(crate) struct Held {
+    pub id: i64,
+    pub run: i64,
+    pub task: i32,
+    pub map_index: i32,
+    pub lease: i64,
+    pub started_at: DateTime<Utc>,
 }
 
-/// Ends attempts of locked and loaded runs. Returns those whose lease was lost; nothing changes for them.
-pub(crate) async fn apply(
+/// Parts the ends of locked runs into those whose lease is held and those that are stale: nothing changes for these.
+pub(crate) async fn check_leases(
     conn: &mut PgConnection,
-    runs: &mut [LockedRun],
     ends: Vec<End>,
-    now: DateTime<Utc>,
-) -> Result<Vec<i64>> {
-    let mut held = held(runs);
-    let mut batch = Batch::default();
-    let mut stale = Vec::new();
+) -> Result<(Vec<(End, Held)>, Vec<i64>)> {
+    if ends.is_empty() {
+        return Ok((Vec::new(), Vec::new()));
+    }
+    let rows = sqlx::query_as::<_, Held>(
+        "select id, run, task, map_index, lease, started_at from attempts where id = any($1) and state = 'running'",
+    )
+    .bind(ends.iter().map(|end| end.attempt_id).collect::<Vec<_>>())
+    .fetch_all(conn)
+    .await?;
+    let mut held: HashMap<i64, Held> = rows.into_iter().map(|row| (row.id, row)).collect();
+    let (mut good, mut stale) = (Vec::with_capacity(ends.len()), Vec::new());
     for end in ends {
-        let Some((run, at)) = held.remove(&(end.attempt_id, end.lease)) else {
+        if held.get(&end.attempt_id).is_some_and(|row| row.lease == end.lease) {
+            good.extend(held.remove(&end.attempt_id).map(|row| (end, row)));
+        } else {
             stale.push(end.attempt_id);
-            continue;
-        };
-        let run = &mut runs[run];
-        let dag = run.dag.clone();
-        let instance = &run.instances[at];
-        let task = dag.tasks.get(instance.task as usize).ok_or_else(|| not_in_dag(run.id, instance))?;
-        let starts = starts(conn, run.id, instance, task).await?;
-        batch.add(run, at, task, starts, end, now)?;
+        }
     }
-    if !batch.attempts.is_empty() {
-        batch.write(conn, now).await?;
-    }
-    Ok(stale)
-}
-
-/// Where each running attempt is, by attempt and lease: the run's and the instance's position.
-fn held(runs: &[LockedRun]) -> HashMap<(i64, i64), (usize, usize)> {
-    let instances = runs.iter().enumerate().flat_map(|(run, locked)| {
-        locked.instances.iter().enumerate().map(move |(at, instance)| (run, at, instance))
-    });
-    instances
-        .filter_map(|(run, at, instance)| {
-            let live = instance.live.as_ref()?;
-            Some(((live.attempt_id, live.lease?), (run, at)))
-        })
-        .collect()
-}
-
-fn not_in_dag(run: i64, instance: &Instance) -> Error {
-    Error::Inconsistent {
-        table: "task_instances",
-        id: format!("run {run} task {}", instance.task),
-        column: "task",
-        message: "the run's dag version has no such task".to_owned(),
-    }
+    Ok((good, stale))
 }
 
 /// When the newest tries of a service began, lost ones not counted; empty for a task.
-async fn starts(
+pub(crate) async fn starts(
     conn: &mut PgConnection,
-    run: i64,
-    instance: &Instance,
     task: &TaskDef,
+    held: &Held,
 ) -> Result<Vec<DateTime<Utc>>> {
     let Some(service) = &task.service else { return Ok(Vec::new()) };
     let mut starts = sqlx::query_scalar::<_, DateTime<Utc>>(
@@ -102,13 +76,13 @@ async fn starts(
          where run = $1 and task = $2 and map_index = $3 and ending <> 'lost' and started_at is not null
          order by id desc limit $4",
     )
-    .bind(run)
-    .bind(instance.task)
-    .bind(instance.map_index)
+    .bind(held.run)
+    .bind(held.task)
+    .bind(held.map_index)
     .bind(i64::from(service.budget))
     .fetch_all(conn)
     .await?;
-    starts.extend(instance.live.as_ref().and_then(|live| live.started_at));
+    starts.push(held.started_at);
     Ok(starts)
 }
 
@@ -118,126 +92,100 @@ fn seed(run: i64, task: i32, map_index: i32) -> u64 {
     bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
-impl Batch {
-    fn add(
-        &mut self,
-        run: &mut LockedRun,
-        at: usize,
-        task: &TaskDef,
-        starts: Vec<DateTime<Utc>>,
-        end: End,
-        now: DateTime<Utc>,
-    ) -> Result<()> {
-        let (run_id, cancelled) = (run.id, run.cancel_requested);
-        let instance = &mut run.instances[at];
-        let End { attempt_id, lease, mut ending, outputs, mut message } = end;
-        let mut outputs = outputs.filter(|outputs| !no_outputs(outputs)).map(|outputs| outputs.to_string());
-        if let Some(size) = outputs.as_ref().map(String::len).filter(|size| *size > OUTPUTS_MAX_BYTES) {
-            ending = Ending::FailedForGood;
-            message = Some(format!(
-                "the outputs have {size} bytes, {OUTPUTS_MAX_BYTES} are possible: write them to the lake or a table and give their place"
-            ));
-            outputs = None;
-        }
-        let stopping = instance.live.as_ref().is_some_and(|live| live.stopping);
-        let history = History {
-            try_number: instance.try_number,
-            failures: instance.failures.unsigned_abs(),
-            losses: instance.losses.unsigned_abs(),
-            starts,
-            drained: stopping || cancelled,
-        };
-        let next =
-            ending::after(&ending, task, &history, now, seed(run_id, instance.task, instance.map_index));
-        if !instance.state.may_become(next.state) {
-            return Err(Error::Inconsistent {
-                table: "task_instances",
-                id: format!("run {run_id} task {} map index {}", task.id, instance.map_index),
-                column: "state",
-                message: format!("{} with a live attempt may not become {}", instance.state, next.state),
-            });
-        }
-        instance.end(&ending, &next, now);
-        let message = message.map(|message| shortened(&clean(&message)));
-        self.attempts.push(attempt_id);
-        self.leases.push(lease);
-        self.endings.push(name(&ending));
-        self.next_states.push(next.state.as_str());
-        self.reasons.push(match &message {
-            Some(message) => format!("{message} ({})", next.reason),
-            None => next.reason,
-        });
-        self.messages.push(message);
-        self.outputs.push(outputs);
-        self.failures.push(instance.failures);
-        self.losses.push(instance.losses);
-        self.next_ats.push(instance.next_at);
-        Ok(())
+/// Ends an attempt of a loaded run: its instance moves, and what is to be written is noted.
+pub(crate) fn apply(
+    run: &mut LockedRun,
+    (task, map_index): (i32, i32),
+    end: End,
+    starts: Vec<DateTime<Utc>>,
+    writes: &mut Writes,
+    now: DateTime<Utc>,
+) -> Result<()> {
+    let position = run.position(task.unsigned_abs() as usize, map_index)?;
+    let dag = run.dag.clone();
+    let def = dag.tasks.get(task.unsigned_abs() as usize).ok_or_else(|| not_in_dag(run.id, task))?;
+    let (instance, counts) = (&mut run.tasks[position], &mut run.counts[position]);
+    let End { attempt_id, lease, mut ending, mut outputs, mut message } = end;
+    let mut text = outputs.as_ref().filter(|outputs| !no_outputs(outputs)).map(Value::to_string);
+    if let Some(size) = text.as_ref().map(String::len).filter(|size| *size > OUTPUTS_MAX_BYTES) {
+        ending = Ending::FailedForGood;
+        message = Some(format!(
+            "the outputs have {size} bytes, {OUTPUTS_MAX_BYTES} are possible: write them to the lake or a table and give their place"
+        ));
+        (text, outputs) = (None, None);
     }
+    let history = History {
+        try_number: instance.try_number,
+        failures: counts.failures.unsigned_abs(),
+        losses: counts.losses.unsigned_abs(),
+        starts,
+        drained: instance.stopping || run.cancel_requested,
+    };
+    let next = ending::after(&ending, def, &history, now, seed(run.id, task, map_index));
+    // Queued and running are not told apart in a copy; the statement that writes this tells.
+    if !instance.state.is_live() || !TaskState::Running.may_become(next.state) {
+        return Err(Error::Inconsistent {
+            table: "task_instances",
+            id: format!("run {} task {} map index {map_index}", run.id, def.id),
+            column: "state",
+            message: format!("{} with a live attempt may not become {}", instance.state, next.state),
+        });
+    }
+    move_on(instance, counts, &ending, &next, now);
+    if def.branch && next.state == TaskState::Success {
+        instance.chosen = outputs.as_ref().and_then(chosen);
+    }
+    if next.state == TaskState::Success {
+        writes.wrote(&run.run_id, &dag, (run.id, instance.task, map_index));
+    }
+    let message = message.map(|message| shortened(&clean(&message)));
+    let reason = match &message {
+        Some(message) => format!("{message} ({})", next.reason),
+        None => next.reason,
+    };
+    let row = EndRow {
+        id: attempt_id,
+        lease,
+        ending: name(&ending),
+        next_state: next.state.as_str(),
+        message,
+        output: text.map(|text| writes.text(text)),
+        failures: counts.failures,
+        losses: counts.losses,
+        next_at: instance.next_at,
+        reason: clean(&reason).into_owned(),
+    };
+    writes.ends.push(row);
+    Ok(())
+}
 
-    async fn write(self, conn: &mut PgConnection, now: DateTime<Utc>) -> Result<()> {
-        let expected = self.attempts.len() as i64;
-        let (ended, moved) = sqlx::query_as::<_, (i64, i64)>(
-            "with e as (
-                select * from unnest($1::int8[], $2::int8[], $3::text[], $4::text[], $5::text[], $6::text[], $7::int4[], $8::int4[],
-                    $9::timestamptz[], $10::text[])
-                    as e(id, lease, ending, next_state, message, outputs, failures, losses, next_at, reason)
-             ), ended as (
-                delete from attempts a using e where a.id = e.id and a.lease = e.lease and a.state = 'running' returning a.*
-             ), kept as (
-                insert into attempt_history (id, run, task, map_index, try_number, is_service, node, node_name, lease, queued_at,
-                    started_at, ready_at, stop_requested_at, ended_at, ending, next_state, message, outputs)
-                select a.id, a.run, a.task, a.map_index, a.try_number, a.is_service, a.node,
-                    (select n.name from nodes n where n.id = a.node), a.lease, a.queued_at,
-                    a.started_at, a.ready_at, a.stop_requested_at, $11, e.ending, e.next_state, e.message, e.outputs::json
-                from ended a join e using (id)
-             ), moved as (
-                update task_instances i set
-                    state = e.next_state, failures = e.failures, losses = e.losses, next_at = e.next_at, message = e.reason,
-                    ended_at = case when e.next_at is null then $11 end,
-                    outputs = case when e.next_state in ('success', 'skipped') then e.outputs::json end
-                from ended a join e using (id)
-                where i.run = a.run and i.task = a.task and i.map_index = a.map_index and task_may_become(i.state, e.next_state)
-                returning 1
-             )
-             select (select count(*) from ended), (select count(*) from moved)",
-        )
-        .bind(self.attempts)
-        .bind(self.leases)
-        .bind(self.endings)
-        .bind(self.next_states)
-        .bind(self.messages)
-        .bind(self.outputs)
-        .bind(self.failures)
-        .bind(self.losses)
-        .bind(self.next_ats)
-        .bind(self.reasons)
-        .bind(now)
-        .fetch_one(conn)
-        .await?;
-        if (ended, moved) == (expected, expected) {
-            return Ok(());
-        }
-        Err(Error::Stale {
-            what: format!("an attempt ({ended} ended and {moved} instances moved of {expected})"),
-        })
+fn not_in_dag(run: i64, task: i32) -> Error {
+    Error::Inconsistent {
+        table: "task_instances",
+        id: format!("run {run} task {task}"),
+        column: "task",
+        message: "the run's dag version has no such task".to_owned(),
     }
 }
 
-impl Instance {
-    fn end(&mut self, ending: &Ending, next: &Next, now: DateTime<Utc>) {
-        match ending {
-            Ending::Failed | Ending::FailedForGood | Ending::TimedOut => {
-                self.failures = self.failures.saturating_add(1)
-            }
-            Ending::Lost => self.losses = self.losses.saturating_add(1),
-            Ending::Done | Ending::Skipped | Ending::Poke { .. } | Ending::Cancelled => {}
+fn move_on(
+    instance: &mut TaskSnapshot,
+    counts: &mut Counts,
+    ending: &Ending,
+    next: &Next,
+    now: DateTime<Utc>,
+) {
+    match ending {
+        Ending::Failed | Ending::FailedForGood | Ending::TimedOut => {
+            counts.failures = counts.failures.saturating_add(1)
         }
-        self.state = next.state;
-        // As Postgres keeps it, so that what is answered now is what will be read later.
-        self.next_at = (!next.state.is_final()).then(|| next.next_at.unwrap_or(now).trunc_subsecs(6));
-        self.live = None::<Live>;
+        Ending::Lost => counts.losses = counts.losses.saturating_add(1),
+        Ending::Done | Ending::Skipped | Ending::Poke { .. } | Ending::Cancelled => {}
     }
+    instance.state = next.state;
+    // As Postgres keeps it, so that what is answered now is what will be read later.
+    instance.next_at = (!next.state.is_final()).then(|| next.next_at.unwrap_or(now).trunc_subsecs(6));
+    (instance.ready, instance.stopping) = (false, false);
 }
 
 fn name(ending: &Ending) -> &'static str {

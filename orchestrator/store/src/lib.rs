@@ -19,29 +19,38 @@ pub mod clear;
 mod clock;
 mod connect;
 mod continuous;
+mod copies;
 mod dag_files;
 pub mod dags;
 mod deadlines;
 mod ends;
 pub mod error;
+mod expand;
 pub mod logs;
+#[cfg(test)]
+mod loops_tests;
 pub mod mark;
 pub mod nodes;
 pub mod notifications;
 pub mod notify;
+mod outputs;
+mod past;
 mod pools;
 mod promote;
 pub mod rerun;
 mod reversion;
 mod rows;
+mod run_end;
 pub mod runs;
 mod scope;
 pub mod settings;
 mod snapshot;
 mod step;
+mod stops;
 pub mod ticks;
 mod tx;
 pub mod views;
+mod writes;
 
 pub use error::Error;
 
@@ -62,13 +71,14 @@ pub struct Store {
     pub(crate) versions: Arc<RwLock<HashMap<i64, Arc<model::Dag>>>>,
     /// Days whose log partition is known to exist.
     pub(crate) log_days: Arc<Mutex<HashSet<NaiveDate>>>,
+    pub(crate) copies: Arc<copies::Copies>,
 }
 
 impl Store {
     /// Connects, with a pool of at most `connections`. The error names the host and database, never the password.
     pub async fn connect(url: &str, connections: u32) -> Result<Store> {
         let pool = connect::pool(url, connections).await?;
-        Ok(Store { pool, versions: Arc::default(), log_days: Arc::default() })
+        Ok(Store { pool, versions: Arc::default(), log_days: Arc::default(), copies: Arc::default() })
     }
 
     /// Brings the schema up to date. Safe from several nodes at once, and from an older binary on a newer schema.

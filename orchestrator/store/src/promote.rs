@@ -1,12 +1,13 @@
 //! Starting queued runs: one dag at a time under the lock of its row, so that any number of nodes together never exceed `max_active_runs`.
 //!
-//! * Oldest `run_after` first; backfills and other runs take turns, so that neither starves the other.
+//! * Oldest `run_after` first. Runs of a backfill have its budget, not the dag's: neither sort waits for the other.
 //! * A paused dag promotes only what a person started; an absent dag promotes nothing, until its file is back.
 //! * Overlap concerns scheduled runs that were never cleared. `skip`: a due one that finds no place is cancelled and its tick becomes
 //!   *skipped*. `cancel`: of the due ones only the newest stay, as many as there are places at all (the others are superseded: cancelled, their
 //!   ticks skipped), and as many running scheduled runs are asked to end as those need places.
 
 use crate::attempts::Claim;
+use crate::copies::Lent;
 use crate::runs::{Advanced, cancel_queued, request_cancels};
 use crate::snapshot::LockedRun;
 use crate::tx::{in_tx, ring};
@@ -14,13 +15,15 @@ use crate::{Result, Store};
 use chrono::{DateTime, Utc};
 use sqlx::{FromRow, PgConnection};
 
+/// Ten years, in microseconds: no instant overflows.
+const DEADLINE_MAX: i64 = 315_360_000_000_000;
+
 #[derive(FromRow)]
 struct DagRow {
     max_active_runs: i32,
     overlap: String,
     paused: bool,
     present: bool,
-    last_was_backfill: bool,
     active: i64,
 }
 
@@ -74,23 +77,37 @@ impl Store {
         // The recursion steps from dag to dag over the index of queued runs, however many runs each has.
         let dags = sqlx::query_scalar(
             "with recursive waiting(dag_id) as (
-                (select dag_id from runs where state = 'queued' order by dag_id limit 1)
+                (select dag_id from runs where state = 'queued' and backfill is null order by dag_id limit 1)
                 union all
-                select (select r.dag_id from runs r where r.state = 'queued' and r.dag_id > w.dag_id order by r.dag_id limit 1)
+                select (select r.dag_id from runs r where r.state = 'queued' and r.backfill is null and r.dag_id > w.dag_id
+                    order by r.dag_id limit 1)
                 from waiting w where w.dag_id is not null
+             ), plain as (
+                select d.dag_id, due.run_after
+                from waiting w
+                join dags d on d.dag_id = w.dag_id
+                cross join lateral (
+                    select r.run_after from runs r
+                    where r.dag_id = d.dag_id and r.state = 'queued' and r.backfill is null and r.run_after <= $1
+                        and (not d.paused or r.run_type = 'manual')
+                    order by r.run_after, r.id limit 1
+                ) due
+                where d.present and (d.overlap <> 'queue'
+                    or (select count(*) from runs r where r.dag_id = d.dag_id and r.state = 'running' and r.backfill is null)
+                        < d.max_active_runs)
+             ), back as (
+                select b.dag_id, due.run_after
+                from backfills b
+                join dags d on d.dag_id = b.dag_id and d.present and not d.paused
+                cross join lateral (
+                    select r.run_after from runs r where r.backfill = b.id and r.state = 'queued' and r.run_after <= $1
+                    order by r.run_after, r.id limit 1
+                ) due
+                where b.state = 'running'
+                    and (select count(*) from runs r where r.backfill = b.id and r.state = 'running') < b.max_active_runs
              )
-             select d.dag_id
-             from waiting w
-             join dags d on d.dag_id = w.dag_id
-             cross join lateral (
-                select r.run_after from runs r
-                where r.dag_id = d.dag_id and r.state = 'queued' and r.run_after <= $1 and (not d.paused or r.run_type = 'manual')
-                order by r.run_after, r.id limit 1
-             ) due
-             where d.present and (d.overlap <> 'queue'
-                or (select count(*) from runs r where r.dag_id = d.dag_id and r.state = 'running') < d.max_active_runs)
-             order by due.run_after, d.dag_id
-             limit $2",
+             select dag_id from (select * from plain union all select * from back) due
+             group by dag_id order by min(run_after), dag_id limit $2",
         )
         .bind(now)
         .bind(i64::try_from(limit).unwrap_or(i64::MAX))
@@ -112,13 +129,12 @@ impl Store {
         if overlap == "cancel" {
             supersede(&mut tx, dag_id, &dag, now).await?;
         }
-        let room =
-            (i64::from(dag.max_active_runs) - dag.active).clamp(0, i64::try_from(limit).unwrap_or(i64::MAX));
-        let picked = pick(&mut tx, dag_id, &dag, room, now).await?;
-        let started = start(&mut tx, dag_id, &picked, now).await?;
+        let picked = pick(&mut tx, dag_id, &dag, limit, now).await?;
+        let plain = picked.iter().filter(|(_, of_backfill)| !of_backfill).count() as i64;
+        let started = start(&mut tx, picked.into_iter().map(|(id, _)| id).collect(), now).await?;
         match overlap {
             // Only when all places are taken is what is left really too late.
-            "skip" if dag.active + started.len() as i64 >= i64::from(dag.max_active_runs) => {
+            "skip" if dag.active + plain >= i64::from(dag.max_active_runs) => {
                 let due = due_scheduled(&mut tx, dag_id, now).await?;
                 drop_runs(&mut tx, &due, "skipped: max_active_runs others were running (overlap: skip)", now)
                     .await?;
@@ -126,15 +142,17 @@ impl Store {
             "cancel" => make_room(&mut tx, dag_id, &dag, now).await?,
             _ => {}
         }
-        let stepped = if started.is_empty() {
-            Vec::new()
-        } else {
+        if !started.is_empty() {
             let runs = self.lock_runs(&mut tx, &started).await?;
             make_instances(&mut tx, &runs).await?;
-            self.step(&mut tx, runs, Vec::new(), now, claim).await?.runs
-        };
+            make_deadlines(&mut tx, &runs).await?;
+            let stepped = self.step(&mut tx, runs, Vec::new(), (now, claim), &Lent::default()).await?;
+            tx.commit().await?;
+            self.copies.keep(&Lent::default(), stepped.copies);
+            return Ok(stepped.runs);
+        }
         tx.commit().await?;
-        Ok(stepped)
+        Ok(Vec::new())
     }
 }
 
@@ -160,8 +178,8 @@ async fn lock_dag(conn: &mut PgConnection, dag_id: &str) -> Result<Option<DagRow
     }
     // A statement of its own: it sees what was promoted while the lock was waited for.
     let dag = sqlx::query_as::<_, DagRow>(
-        "select max_active_runs, overlap, paused, present, last_was_backfill,
-            (select count(*) from runs r where r.dag_id = d.dag_id and r.state = 'running') as active
+        "select max_active_runs, overlap, paused, present,
+            (select count(*) from runs r where r.dag_id = d.dag_id and r.state = 'running' and r.backfill is null) as active
          from dags d where dag_id = $1",
     )
     .bind(dag_id)
@@ -170,58 +188,64 @@ async fn lock_dag(conn: &mut PgConnection, dag_id: &str) -> Result<Option<DagRow
     Ok(dag.filter(|dag| dag.present))
 }
 
-/// The due runs that get the free places.
+/// The due runs that get free places, and whether each has its place from a backfill. The dag and each backfill take turns.
 async fn pick(
     conn: &mut PgConnection,
     dag_id: &str,
     dag: &DagRow,
-    room: i64,
+    limit: usize,
     now: DateTime<Utc>,
 ) -> Result<Vec<(i64, bool)>> {
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     let picked = sqlx::query_as(
         "with plain as (
-            select id, run_after, false as is_backfill from runs
-            where dag_id = $1 and state = 'queued' and run_after <= $2 and run_type <> 'backfill' and (not $3 or run_type = 'manual')
-            order by run_after, id limit $4
-         ), backfill as (
-            select id, run_after, true as is_backfill from runs
-            where dag_id = $1 and state = 'queued' and run_after <= $2 and run_type = 'backfill' and not $3
-            order by run_after, id limit $4
-         ), turns as (
-            select *, row_number() over (partition by is_backfill order by run_after, id) as turn
-            from (select * from plain union all select * from backfill) q
+            select id, row_number() over (order by run_after, id) as turn, 0::int8 as source from (
+                select id, run_after from runs
+                where dag_id = $1 and state = 'queued' and backfill is null and run_after <= $2 and (not $3 or run_type = 'manual')
+                order by run_after, id limit $4) due
+         ), open as (
+            select b.id, b.run_backwards,
+                b.max_active_runs - (select count(*) from runs r where r.backfill = b.id and r.state = 'running') as room
+            from backfills b where b.dag_id = $1 and b.state = 'running' and b.ended_at is null and not $3
+         ), forwards as (
+            select r.id, r.turn, b.id as source from open b cross join lateral (
+                select id, row_number() over (order by run_after, id) as turn from (
+                    select id, run_after from runs where backfill = b.id and state = 'queued' and run_after <= $2
+                    order by run_after, id limit greatest(0, b.room)) due
+            ) r where not b.run_backwards
+         ), backwards as (
+            select r.id, r.turn, b.id as source from open b cross join lateral (
+                select id, row_number() over (order by run_after desc, id desc) as turn from (
+                    select id, run_after from runs where backfill = b.id and state = 'queued' and run_after <= $2
+                    order by run_after desc, id desc limit greatest(0, b.room)) due
+            ) r where b.run_backwards
          )
-         select id, is_backfill from turns order by turn, is_backfill = $5, run_after, id limit $4",
+         select id, source > 0 from (select * from plain union all select * from forwards union all select * from backwards) due
+         order by turn, (source > 0) <> $6, source, id limit $5",
     )
     .bind(dag_id)
     .bind(now)
     .bind(dag.paused)
-    .bind(room)
-    .bind(dag.last_was_backfill)
+    .bind((i64::from(dag.max_active_runs) - dag.active).clamp(0, limit))
+    .bind(limit)
+    // Of shares of one the dag's own runs would take all: then chance says who is first.
+    .bind(limit == 1 && now.timestamp_micros() % 2 == 1)
     .fetch_all(conn)
     .await?;
     Ok(picked)
 }
 
 /// queued -> running. Returns the ids, ascending.
-async fn start(
-    conn: &mut PgConnection,
-    dag_id: &str,
-    picked: &[(i64, bool)],
-    now: DateTime<Utc>,
-) -> Result<Vec<i64>> {
-    let Some((_, last_was_backfill)) = picked.last() else { return Ok(Vec::new()) };
-    let ids: Vec<i64> = picked.iter().map(|(id, _)| *id).collect();
+async fn start(conn: &mut PgConnection, picked: Vec<i64>, now: DateTime<Utc>) -> Result<Vec<i64>> {
+    if picked.is_empty() {
+        return Ok(picked);
+    }
     let mut started = sqlx::query_scalar::<_, i64>(
-        "with turn as (
-            update dags set last_was_backfill = $4 where dag_id = $3 and last_was_backfill <> $4
-         )
-         update runs set state = 'running', started_at = $2 where id = any($1) and state = 'queued' returning id",
+        "update runs set state = 'running', started_at = $2, revision = revision + 1
+         where id = any($1) and state = 'queued' returning id",
     )
-    .bind(&ids)
+    .bind(&picked)
     .bind(now)
-    .bind(dag_id)
-    .bind(last_was_backfill)
     .fetch_all(conn)
     .await?;
     started.sort_unstable();
@@ -256,11 +280,40 @@ async fn make_instances(conn: &mut PgConnection, runs: &[LockedRun]) -> Result<(
     Ok(())
 }
 
+/// When each run, and each of its tasks that has a deadline, should have ended. One that was missed before a clear stays missed.
+async fn make_deadlines(conn: &mut PgConnection, runs: &[LockedRun]) -> Result<()> {
+    let (mut ids, mut tasks, mut lengths) = (Vec::new(), Vec::new(), Vec::new());
+    for run in runs {
+        let of_tasks = (0i32..).zip(&run.dag.tasks).map(|(position, task)| (position, task.deadline));
+        for (task, length) in [(-1, run.dag.deadline)].into_iter().chain(of_tasks) {
+            let Some(length) = length else { continue };
+            ids.push(run.id);
+            tasks.push(task);
+            lengths.push(i64::try_from(length.as_micros()).unwrap_or(DEADLINE_MAX).min(DEADLINE_MAX));
+        }
+    }
+    if ids.is_empty() {
+        return Ok(());
+    }
+    sqlx::query(
+        "insert into deadlines (run, task, due_at)
+         select r.id, d.task, r.run_after + d.length * interval '1 microsecond'
+         from unnest($1::int8[], $2::int4[], $3::int8[]) as d(run, task, length) join runs r on r.id = d.run
+         on conflict do nothing",
+    )
+    .bind(ids)
+    .bind(tasks)
+    .bind(lengths)
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
 /// Due scheduled runs that were never cleared, the newest first.
 async fn due_scheduled(conn: &mut PgConnection, dag_id: &str, now: DateTime<Utc>) -> Result<Vec<i64>> {
     let due = sqlx::query_scalar(
         "select id from runs
-         where dag_id = $1 and state = 'queued' and run_after <= $2 and run_type = 'scheduled' and clears = 0
+         where dag_id = $1 and state = 'queued' and backfill is null and run_after <= $2 and run_type = 'scheduled' and clears = 0
          order by run_after desc, id desc for no key update",
     )
     .bind(dag_id)
@@ -285,7 +338,7 @@ async fn make_room(conn: &mut PgConnection, dag_id: &str, dag: &DagRow, now: Dat
     }
     let active = sqlx::query_as::<_, (i64, bool, bool)>(
         "select id, run_type = 'scheduled', cancel_requested_at is not null from runs
-         where dag_id = $1 and state = 'running' order by started_at, id",
+         where dag_id = $1 and state = 'running' and backfill is null order by started_at, id",
     )
     .bind(dag_id)
     .fetch_all(&mut *conn)

@@ -130,8 +130,7 @@ async fn remove(conn: &mut PgConnection, run: i64, gone: &[(i32, i32)]) -> Resul
     let (tasks, map_indexes): (Vec<i32>, Vec<i32>) = gone.iter().copied().unzip();
     sqlx::query(
         "with g as (select * from unnest($2::int4[], $3::int4[]) as g(task, map_index)),
-         asked as (delete from approvals a using g where a.run = $1 and a.task = g.task and a.map_index = g.map_index),
-         items as (delete from mapped_items m using g where m.run = $1 and m.task = g.task)
+         asked as (delete from approvals a using g where a.run = $1 and a.task = g.task and a.map_index = g.map_index)
          delete from task_instances i using g where i.run = $1 and i.task = g.task and i.map_index = g.map_index",
     )
     .bind(run)
@@ -143,14 +142,10 @@ async fn remove(conn: &mut PgConnection, run: i64, gone: &[(i32, i32)]) -> Resul
 }
 
 /// Tables whose key has the position, and those that only name it.
-const KEYED: [(&str, &str); 4] = [
+const KEYED: [(&str, &str); 3] = [
     (
         "update task_instances t set task = m.new + $4 from unnest($2::int4[], $3::int4[]) as m(old, new) where t.run = $1 and t.task = m.old",
         "update task_instances set task = task - $2 where run = $1 and task >= $2",
-    ),
-    (
-        "update mapped_items t set task = m.new + $4 from unnest($2::int4[], $3::int4[]) as m(old, new) where t.run = $1 and t.task = m.old",
-        "update mapped_items set task = task - $2 where run = $1 and task >= $2",
     ),
     (
         "update approvals t set task = m.new + $4 from unnest($2::int4[], $3::int4[]) as m(old, new) where t.run = $1 and t.task = m.old",

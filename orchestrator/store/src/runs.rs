@@ -1,6 +1,7 @@
 //! Runs: created, promoted, advanced, finished.
 
 use crate::attempts::{Claim, Claimed};
+use crate::copies::Lent;
 use crate::rows::{clean, parse, parse_json};
 use crate::tx::{in_tx, ring};
 use crate::{Error, Result, Store, audit};
@@ -148,6 +149,14 @@ impl Store {
         row.map(RunRow::into_run).transpose()
     }
 
+    /// Whether a task of the run has failed so far.
+    pub async fn has_failures(&self, run: i64) -> Result<bool> {
+        let failed = sqlx::query_scalar(
+            "select exists (select 1 from task_instances where run = $1 and state in ('failed', 'upstream_failed'))",
+        );
+        Ok(failed.bind(run).fetch_one(&self.pool).await?)
+    }
+
     /// The newest run of the dag with exactly this window, or with this logical date.
     pub async fn run_for(
         &self,
@@ -211,18 +220,26 @@ impl Store {
     /// One step of one run: lock, snapshot, `model::decide`, apply, and claim what fits, in one transaction. A run that is not running is left
     /// alone.
     pub async fn advance(&self, run: i64, now: DateTime<Utc>, claim: Option<&Claim>) -> Result<Advanced> {
-        in_tx("advance", || self.advance_once(run, now, claim)).await
+        let lent = self.copies.lend([run].into()).await;
+        in_tx("advance", || self.advance_once(run, now, claim, &lent)).await
     }
 
-    async fn advance_once(&self, run: i64, now: DateTime<Utc>, claim: Option<&Claim>) -> Result<Advanced> {
+    async fn advance_once(
+        &self,
+        run: i64,
+        now: DateTime<Utc>,
+        claim: Option<&Claim>,
+        lent: &Lent,
+    ) -> Result<Advanced> {
         let mut tx = self.begin().await?;
         let mut runs = self.lock_runs(&mut tx, &[run]).await?;
         runs.retain(|run| run.state == RunState::Running);
         if runs.is_empty() {
             return Ok(Advanced::default());
         }
-        let stepped = self.step(&mut tx, runs, Vec::new(), now, claim).await?;
+        let stepped = self.step(&mut tx, runs, Vec::new(), (now, claim), lent).await?;
         tx.commit().await?;
+        self.copies.keep(lent, stepped.copies);
         Ok(stepped.runs.into_iter().next().map(|(_, advanced)| advanced).unwrap_or_default())
     }
 

@@ -1,52 +1,48 @@
-//! Runs whose rows a transaction holds, and all that deciding about them needs.
+//! Runs whose rows a transaction holds (or whose copy is still good), and all that deciding about them needs.
 
-use crate::rows::parse;
-use crate::{Result, Store};
+use crate::rows::{parse, parse_json};
+use crate::{Error, Result, Store};
 use chrono::{DateTime, Utc};
-use model::decide::{RunSnapshot, TaskSnapshot};
-use model::{Dag, RunState, TaskState};
+use model::decide::{Retries, RunSnapshot, TaskSnapshot};
+use model::{Command, Dag, RunState, TaskState, decide};
+use serde_json::Value;
 use sqlx::{FromRow, PgConnection};
 use std::sync::Arc;
 
-/// A run locked by this transaction.
+/// A run locked by this transaction, or a copy of it that stands while the row has this revision.
 pub(crate) struct LockedRun {
     pub id: i64,
+    /// The public id.
+    pub run_id: String,
     pub dag: Arc<Dag>,
     pub state: RunState,
     pub cancel_requested: bool,
     pub wake_at: Option<DateTime<Utc>>,
-    /// Ascending by task and map index; empty until `load_instances`.
-    pub instances: Vec<Instance>,
+    pub retries: Retries,
+    pub revision: i64,
+    /// Ascending by task and map index; empty until `load_instances`. `queued` and `running` are not told apart.
+    pub tasks: Vec<TaskSnapshot>,
+    /// As in `tasks`.
+    pub counts: Vec<Counts>,
 }
 
-pub(crate) struct Instance {
-    pub task: i32,
-    pub map_index: i32,
-    pub state: TaskState,
-    pub try_number: i32,
+/// What an instance has behind it.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Counts {
     pub failures: i32,
     pub losses: i32,
-    pub next_at: Option<DateTime<Utc>>,
-    pub live: Option<Live>,
-}
-
-/// The attempt that stands for a queued or running instance.
-pub(crate) struct Live {
-    pub attempt_id: i64,
-    /// `None` while queued.
-    pub lease: Option<i64>,
-    pub started_at: Option<DateTime<Utc>>,
-    pub ready: bool,
-    pub stopping: bool,
 }
 
 #[derive(FromRow)]
 struct RunRow {
     id: i64,
+    run_id: String,
     version_id: i64,
     state: String,
     cancel_requested: bool,
     wake_at: Option<DateTime<Utc>>,
+    retries: String,
+    revision: i64,
 }
 
 #[derive(FromRow)]
@@ -59,38 +55,37 @@ struct InstanceRow {
     failures: i32,
     losses: i32,
     next_at: Option<DateTime<Utc>>,
-    attempt_id: Option<i64>,
-    lease: Option<i64>,
-    started_at: Option<DateTime<Utc>>,
     ready: Option<bool>,
     stopping: Option<bool>,
 }
 
 impl LockedRun {
-    pub fn find(&mut self, task: usize, map_index: i32) -> Option<&mut Instance> {
-        let key = (i32::try_from(task).ok()?, map_index);
-        let position =
-            self.instances.binary_search_by_key(&key, |instance| (instance.task, instance.map_index)).ok()?;
-        Some(&mut self.instances[position])
+    pub fn position(&self, task: usize, map_index: i32) -> Result<usize> {
+        self.tasks
+            .binary_search_by_key(&(task, map_index), |instance| (instance.task, instance.map_index))
+            .map_err(|_| Error::NotFound {
+                what: format!("instance {map_index} of task {task} of run {}", self.id),
+            })
     }
 
-    pub fn snapshot(&self) -> RunSnapshot<'_> {
-        let tasks = self.instances.iter().map(|instance| TaskSnapshot {
-            task: instance.task as usize,
-            map_index: instance.map_index,
-            state: instance.state,
-            try_number: instance.try_number,
-            next_at: instance.next_at,
-            ready: instance.live.as_ref().is_some_and(|live| live.ready),
-            stopping: instance.live.as_ref().is_some_and(|live| live.stopping),
-            chosen: None,
-        });
-        RunSnapshot {
+    pub fn find(&mut self, task: usize, map_index: i32) -> Result<&mut TaskSnapshot> {
+        let position = self.position(task, map_index)?;
+        Ok(&mut self.tasks[position])
+    }
+
+    pub fn decide(&mut self, now: DateTime<Utc>) -> Vec<Command> {
+        let snapshot = RunSnapshot {
             dag: &self.dag,
+            seed: self.id.unsigned_abs(),
             state: self.state,
             cancel_requested: self.cancel_requested,
-            tasks: tasks.collect(),
-        }
+            // Lent, not copied: a run may have a hundred thousand.
+            tasks: std::mem::take(&mut self.tasks),
+            retries: std::mem::take(&mut self.retries),
+        };
+        let commands = decide(&snapshot, now);
+        (self.tasks, self.retries) = (snapshot.tasks, snapshot.retries);
+        commands
     }
 }
 
@@ -98,7 +93,8 @@ impl Store {
     /// Locks runs in the order of their ids. Checks and ticks may still point to them meanwhile.
     pub(crate) async fn lock_runs(&self, conn: &mut PgConnection, runs: &[i64]) -> Result<Vec<LockedRun>> {
         let rows = sqlx::query_as::<_, RunRow>(
-            "select id, version_id, state, cancel_requested_at is not null as cancel_requested, wake_at
+            "select id, run_id, version_id, state, cancel_requested_at is not null as cancel_requested, wake_at, retries::text as retries,
+                revision
              from runs where id = any($1) order by id for no key update",
         )
         .bind(runs)
@@ -114,7 +110,8 @@ impl Store {
         attempts: &[i64],
     ) -> Result<Vec<LockedRun>> {
         let rows = sqlx::query_as::<_, RunRow>(
-            "select id, version_id, state, cancel_requested_at is not null as cancel_requested, wake_at
+            "select id, run_id, version_id, state, cancel_requested_at is not null as cancel_requested, wake_at, retries::text as retries,
+                revision
              from runs where id in (select run from attempts where id = any($1)) order by id for no key update",
         )
         .bind(attempts)
@@ -130,66 +127,106 @@ impl Store {
         for row in rows {
             runs.push(LockedRun {
                 id: row.id,
+                run_id: row.run_id,
                 dag: self.version_on(conn, row.version_id).await?,
                 state: parse("runs", "state", row.id, &row.state)?,
                 cancel_requested: row.cancel_requested,
                 wake_at: row.wake_at,
-                instances: Vec::new(),
+                retries: parse_json("runs", "retries", row.id, &row.retries)?,
+                revision: row.revision,
+                tasks: Vec::new(),
+                counts: Vec::new(),
             });
         }
         Ok(runs)
     }
 }
 
-/// Reads the instances of locked runs (ascending by id) and the attempts that stand for them.
+/// Reads the instances of locked runs (ascending by id) and how the attempts that stand for them are. Runs that have theirs already, from a
+/// copy that still stands, are left out.
 pub(crate) async fn load_instances(conn: &mut PgConnection, runs: &mut [LockedRun]) -> Result<()> {
-    let ids: Vec<i64> = runs.iter().map(|run| run.id).collect();
+    let ids: Vec<i64> = runs.iter().filter(|run| run.tasks.is_empty()).map(|run| run.id).collect();
+    if ids.is_empty() {
+        return Ok(());
+    }
     let rows = sqlx::query_as::<_, InstanceRow>(
         "select i.run, i.task, i.map_index, i.state, i.try_number, i.failures, i.losses, i.next_at,
-            a.id as attempt_id, a.lease, a.started_at, a.ready_at is not null as ready,
-            a.stop_requested_at is not null as stopping
+            a.ready_at is not null as ready, a.stop_requested_at is not null as stopping
          from task_instances i
          left join attempts a on a.run = any($1) and a.run = i.run and a.task = i.task and a.map_index = i.map_index
          where i.run = any($1)",
     )
     .bind(&ids)
+    .fetch_all(&mut *conn)
+    .await?;
+    let mut read: Vec<Vec<(TaskSnapshot, Counts)>> = runs.iter().map(|_| Vec::new()).collect();
+    for row in rows {
+        let Ok(position) = runs.binary_search_by_key(&row.run, |run| run.id) else { continue };
+        read[position].push(row.into_instance()?);
+    }
+    for (run, mut instances) in runs.iter_mut().zip(read).filter(|(_, instances)| !instances.is_empty()) {
+        instances.sort_unstable_by_key(|(instance, _)| (instance.task, instance.map_index));
+        (run.tasks, run.counts) = instances.into_iter().unzip();
+    }
+    load_choices(conn, runs, &ids).await
+}
+
+/// What the branches of these runs have chosen.
+async fn load_choices(conn: &mut PgConnection, runs: &mut [LockedRun], ids: &[i64]) -> Result<()> {
+    let (mut of_runs, mut tasks) = (Vec::new(), Vec::new());
+    for run in runs.iter().filter(|run| ids.contains(&run.id)) {
+        for (task, _) in (0i32..).zip(&run.dag.tasks).filter(|(_, def)| def.branch) {
+            of_runs.push(run.id);
+            tasks.push(task);
+        }
+    }
+    if tasks.is_empty() {
+        return Ok(());
+    }
+    let rows = sqlx::query_as::<_, (i64, i32, i32, String)>(
+        "select i.run, i.task, i.map_index, i.outputs::text from unnest($1::int8[], $2::int4[]) as b(run, task)
+         join task_instances i on i.run = b.run and i.task = b.task
+         where i.state = 'success' and i.outputs is not null",
+    )
+    .bind(of_runs)
+    .bind(tasks)
     .fetch_all(conn)
     .await?;
-    for row in rows {
-        let Ok(position) = ids.binary_search(&row.run) else { continue };
-        runs[position].instances.push(row.into_instance()?);
-    }
-    for run in runs {
-        run.instances.sort_unstable_by_key(|instance| (instance.task, instance.map_index));
+    for (run, task, map_index, outputs) in rows {
+        let Ok(position) = runs.binary_search_by_key(&run, |run| run.id) else { continue };
+        let outputs: Value = parse_json("task_instances", "outputs", run, &outputs)?;
+        if let Ok(instance) = runs[position].find(task.unsigned_abs() as usize, map_index) {
+            instance.chosen = chosen(&outputs);
+        }
     }
     Ok(())
 }
 
+/// `None`: it chose nothing in particular, as when a person marks a branch a success. Then all goes on.
+pub(crate) fn chosen(outputs: &Value) -> Option<Vec<String>> {
+    match outputs.get("chosen")? {
+        Value::String(id) => Some(vec![id.clone()]),
+        Value::Array(ids) => Some(ids.iter().filter_map(|id| id.as_str().map(str::to_owned)).collect()),
+        _ => None,
+    }
+}
+
 impl InstanceRow {
-    fn into_instance(self) -> Result<Instance> {
-        let id = || format!("run {} task {} map index {}", self.run, self.task, self.map_index);
-        let state = self.state.parse().map_err(|message| crate::Error::Inconsistent {
+    fn into_instance(self) -> Result<(TaskSnapshot, Counts)> {
+        let state: TaskState = self.state.parse().map_err(|message| Error::Inconsistent {
             table: "task_instances",
-            id: id(),
+            id: format!("run {} task {} map index {}", self.run, self.task, self.map_index),
             column: "state",
             message,
         })?;
-        let live = self.attempt_id.map(|attempt_id| Live {
-            attempt_id,
-            lease: self.lease,
-            started_at: self.started_at,
-            ready: self.ready.unwrap_or(false),
-            stopping: self.stopping.unwrap_or(false),
-        });
-        Ok(Instance {
-            task: self.task,
-            map_index: self.map_index,
+        let snapshot = TaskSnapshot {
             state,
             try_number: self.try_number,
-            failures: self.failures,
-            losses: self.losses,
             next_at: self.next_at,
-            live,
-        })
+            ready: self.ready.unwrap_or(false),
+            stopping: self.stopping.unwrap_or(false),
+            ..TaskSnapshot::waiting(self.task.unsigned_abs() as usize, self.map_index)
+        };
+        Ok((snapshot, Counts { failures: self.failures, losses: self.losses }))
     }
 }

@@ -14,6 +14,9 @@ pub struct Health {
     pub tables: Vec<TableHealth>,
     /// The server's clock minus the caller's, in milliseconds: nodes decide by their own clocks.
     pub clock_skew_ms: i64,
+    /// How long ago the oldest transaction began whose snapshot keeps dead rows from being removed; 0 if there is none. A client that forgets
+    /// a transaction makes every claim dearer.
+    pub oldest_snapshot_seconds: f64,
 }
 
 #[derive(Debug, Clone, FromRow, serde::Serialize)]
@@ -96,8 +99,19 @@ impl Store {
             queue: self.queue_health().await?,
             invariants: self.invariants().await?,
             tables: self.table_health().await?,
+            oldest_snapshot_seconds: self.oldest_snapshot_seconds().await?,
             clock_skew_ms: TimeDelta::num_milliseconds(&(server_now - now)),
         })
+    }
+
+    async fn oldest_snapshot_seconds(&self) -> Result<f64> {
+        let seconds = sqlx::query_scalar(
+            "select coalesce(extract(epoch from clock_timestamp() - min(xact_start))::float8, 0) from pg_stat_activity
+             where backend_xmin is not null and datname = current_database() and pid <> pg_backend_pid()",
+        )
+        .fetch_one(&self.pool)
+        .await?;
+        Ok(seconds)
     }
 
     async fn node_health(&self) -> Result<Vec<NodeHealth>> {
@@ -160,7 +174,7 @@ impl Store {
                 (select count(*) from open o full join attempts a on a.run = o.id and a.task = o.task and a.map_index = o.map_index
                     where (o.state in ('queued', 'running') and a.id is null)
                         or (a.id is not null and a.state is distinct from o.state)) as live_instances_without_attempt,
-                (select count(*) from (select dag_id, count(*) as active from runs where state = 'running' group by dag_id) r
+                (select count(*) from (select dag_id, count(*) as active from runs where state = 'running' and backfill is null group by dag_id) r
                     join dags d using (dag_id) where r.active > d.max_active_runs) as dags_over_their_limit",
         )
         .fetch_one(&self.pool)

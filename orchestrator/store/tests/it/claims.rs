@@ -106,7 +106,8 @@ async fn a_claim_brings_the_outputs_of_all_tasks_before_it_and_of_no_other() {
         for_each: Some(model::for_each::ForEach::list(vec![json!("x"), json!("y"), json!("z")])),
         ..task("mapped", &[0])
     };
-    let dag = dag("d", vec![task("a", &[]), mapped, task("other", &[]), task("last", &[1])]);
+    let last = TaskDef { with: json!({"rows": "{{ tasks.a.outputs.rows }}"}), ..task("last", &[1]) };
+    let dag = dag("d", vec![task("a", &[]), mapped, task("other", &[]), last]);
     world.started(&dag).await;
     let first = world.claim(9).await;
     assert_eq!(first.iter().map(|attempt| attempt.task).collect::<Vec<_>>(), [0, 2]);
@@ -119,6 +120,8 @@ async fn a_claim_brings_the_outputs_of_all_tasks_before_it_and_of_no_other() {
         world.store.finish(id, lease, Ending::Done, outputs, None, now(), None).await.unwrap();
     }
     for attempt in world.claim(9).await {
+        assert_eq!(attempt.outputs, json!({}), "its templates name none");
+        assert_eq!(attempt.item, Some(json!(["x", "y", "z"][attempt.map_index as usize])));
         let outputs = (attempt.map_index != 1).then(|| json!({"item": attempt.map_index}));
         let (id, lease) = (attempt.attempt_id, attempt.lease);
         world.store.finish(id, lease, Ending::Done, outputs, None, now(), None).await.unwrap();
@@ -166,31 +169,6 @@ async fn a_free_slot_goes_to_what_waits_longest_not_to_the_same_run() {
         .await
         .unwrap();
     assert_eq!(advanced.claimed.iter().map(|attempt| attempt.run).collect::<Vec<_>>(), [waiting]);
-}
-
-#[tokio::test]
-async fn claiming_reads_the_partial_index_in_its_order() {
-    let world = world().await;
-    world.started(&wide("d", 1)).await;
-    sqlx::query(
-        "insert into attempts (run, task, map_index, try_number, state, queue, priority, is_service, queued_at)
-         select -n, 0, -1, 1, 'queued', 'default', 0, false, now() from generate_series(1, 20000) n",
-    )
-    .execute(&world.pool)
-    .await
-    .unwrap();
-    sqlx::query("analyze attempts").execute(&world.pool).await.unwrap();
-    let plan: Vec<String> = sqlx::query_scalar(
-        "explain select id from attempts
-         where state = 'queued' and not is_service and queue = any(array['default']) and (route is null or route = any('{}'))
-         order by priority desc, id limit 8 for update skip locked",
-    )
-    .fetch_all(&world.pool)
-    .await
-    .unwrap();
-    let plan = plan.join("\n");
-    assert!(plan.contains("attempts_claim_idx"), "{plan}");
-    assert!(!plan.contains("Sort") && !plan.contains("Seq Scan"), "{plan}");
 }
 
 #[tokio::test]

@@ -1,18 +1,23 @@
 //! The store against a real Postgres: one private server for all tests, one database each.
 
 mod backfills;
+mod bloat;
 mod claims;
 mod connecting;
 mod control;
 mod dags;
 mod ends;
+mod growth;
+mod hot;
 mod ledger;
 mod nodes;
 mod notices;
 mod people;
+mod pools;
 mod promotion;
 mod records;
 mod runs;
 mod states;
 mod support;
 mod triggers;
+mod trips;

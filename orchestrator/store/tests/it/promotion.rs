@@ -3,6 +3,7 @@
 use crate::support::{World, at, dag, now, task, wide, world};
 use model::dag::Overlap;
 use model::{Dag, Ending};
+use std::time::Duration;
 use store::runs::{NewRun, RunType};
 use store::ticks::TickDecision;
 
@@ -59,23 +60,59 @@ async fn a_dag_with_thousands_of_runs_does_not_hold_up_another() {
 }
 
 #[tokio::test]
-async fn backfills_and_other_runs_take_turns() {
+async fn a_backfill_has_places_of_its_own_and_waits_for_no_other_run() {
     let world = world().await;
     let dag = Dag { max_active_runs: 1, ..wide("d", 1) };
-    for name in ["b1", "b2", "b3"] {
-        let run = world.new_run(&dag, name).await;
-        world.store.trigger(NewRun { run_type: RunType::Backfill, ..run }, now()).await.unwrap();
+    let backfill = |backwards: bool, limit: i32| {
+        sqlx::query_scalar::<_, i64>(
+            "insert into backfills (dag_id, from_at, to_at, reprocess, max_active_runs, run_backwards, params, state, requested_by, created_at)
+             values ('d', $1, $2, 'none', $3, $4, '{}', 'running', 'ann', $1) returning id",
+        )
+        .bind(now())
+        .bind(at(9))
+        .bind(limit)
+        .bind(backwards)
+        .fetch_one(&world.pool)
+    };
+    let runs = ticks(&world, &dag, 1..=6).await;
+    let (forwards, backwards) = (backfill(false, 1).await.unwrap(), backfill(true, 1).await.unwrap());
+    for (id, of) in [(forwards, &runs[..2]), (backwards, &runs[2..4])] {
+        let belong = sqlx::query("update runs set backfill = $1, run_type = 'backfill' where id = any($2)");
+        belong.bind(id).bind(of).execute(&world.pool).await.unwrap();
     }
-    ticks(&world, &dag, 1..=3).await;
-    let mut order = Vec::new();
-    for _ in 0..6 {
-        let promoted = world.store.promote(at(10), 10, None).await.unwrap();
-        assert_eq!(promoted.len(), 1);
-        let attempt = world.claim_one().await;
-        order.push(attempt.run_id.clone());
-        world.end(&attempt, Ending::Done, at(10)).await;
+    let promote = async || {
+        let promoted = world.store.promote(at(9), 10, None).await.unwrap();
+        promoted.into_iter().map(|(run, _)| run).collect::<Vec<_>>()
+    };
+    assert_eq!(promote().await, [runs[0], runs[3], runs[4]], "one of each, the newest of the backwards one");
+    assert_eq!(promote().await, Vec::<i64>::new(), "all places are taken");
+    sqlx::query("update backfills set state = 'paused' where id = $1")
+        .bind(backwards)
+        .execute(&world.pool)
+        .await
+        .unwrap();
+    for attempt in world.claim(9).await {
+        world.end(&attempt, Ending::Done, at(9)).await;
     }
-    assert_eq!(order, ["b1", "tick-1", "b2", "tick-2", "b3", "tick-3"]);
+    assert_eq!(promote().await, [runs[1], runs[5]], "a paused backfill starts nothing");
+    world.assert_invariants().await;
+}
+
+#[tokio::test]
+async fn deadlines_are_made_when_a_run_starts() {
+    let world = world().await;
+    let late = model::dag::TaskDef { deadline: Some(Duration::from_secs(5)), ..task("b", &[]) };
+    let dag = Dag { deadline: Some(Duration::MAX), ..dag("d", vec![task("a", &[]), late]) };
+    let run = world.new_run(&dag, "r").await;
+    world.store.trigger(NewRun { run_after: at(7), ..run }, now()).await.unwrap();
+    world.store.promote(at(8), 10, None).await.unwrap();
+    let due: Vec<(i32, chrono::DateTime<chrono::Utc>)> =
+        sqlx::query_as("select task, due_at from deadlines order by task desc")
+            .fetch_all(&world.pool)
+            .await
+            .unwrap();
+    assert_eq!(due[0], (1, at(12)), "the task's, counted from run_after");
+    assert!(due[1].0 == -1 && due[1].1 > at(300_000_000), "the run's");
 }
 
 #[tokio::test]

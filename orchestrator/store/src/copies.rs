@@ -1,0 +1,127 @@
+//! Copies of runs that this process has stepped, so that the next step need not read them: a copy is good while the row's revision is the
+//! one that it was made at. Thrown away at any time.
+//!
+//! A run's copy is lent to one step at a time: steps of one run in one process queue up here, not at the row's lock, and the second begins
+//! where the first ended. The locks are taken in the order of the runs' ids, before those of rows.
+
+use crate::attempts::Claimed;
+use crate::snapshot::LockedRun;
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Arc, Mutex};
+use tokio::sync::OwnedMutexGuard;
+
+/// Instances of all copies together: some tens of megabytes.
+const INSTANCES_MAX: usize = 400_000;
+/// Claimed attempts remembered; more than any node holds.
+const ATTEMPTS_MAX: usize = 100_000;
+
+/// Where an attempt's instance stands: run, task, map index.
+pub(crate) type Place = (i64, i32, i32);
+type Slot = Arc<tokio::sync::Mutex<Option<LockedRun>>>;
+
+#[derive(Default)]
+pub(crate) struct Copies {
+    runs: Mutex<HashMap<i64, Slot>>,
+    /// Of the attempts that this process has claimed.
+    attempts: Mutex<HashMap<i64, Place>>,
+}
+
+/// The copies of some runs, lent to one step.
+#[derive(Default)]
+pub(crate) struct Lent(Mutex<HashMap<i64, OwnedMutexGuard<Option<LockedRun>>>>);
+
+impl Copies {
+    pub fn claimed(&self, claimed: &[Claimed]) {
+        let mut attempts = self.attempts.lock().expect("no holder panics");
+        if attempts.len() + claimed.len() > ATTEMPTS_MAX {
+            attempts.clear();
+        }
+        attempts.extend(claimed.iter().map(|attempt| {
+            let task = i32::try_from(attempt.task).unwrap_or(i32::MAX);
+            (attempt.attempt_id, (attempt.run, task, attempt.map_index))
+        }));
+    }
+
+    pub fn ended(&self, ids: impl IntoIterator<Item = i64>) {
+        let mut attempts = self.attempts.lock().expect("no holder panics");
+        for id in ids {
+            attempts.remove(&id);
+        }
+    }
+
+    /// `None` if one of them was not claimed here.
+    pub fn places(&self, ids: impl IntoIterator<Item = i64>) -> Option<Vec<Place>> {
+        let attempts = self.attempts.lock().expect("no holder panics");
+        ids.into_iter().map(|id| attempts.get(&id).copied()).collect()
+    }
+
+    /// Waits for other steps of these runs in this process.
+    pub async fn lend(&self, runs: BTreeSet<i64>) -> Lent {
+        let mut lent = HashMap::with_capacity(runs.len());
+        for run in runs {
+            let slot = self.slot(run);
+            lent.insert(run, slot.lock_owned().await);
+        }
+        Lent(Mutex::new(lent))
+    }
+
+    fn slot(&self, run: i64) -> Slot {
+        self.runs.lock().expect("no holder panics").entry(run).or_default().clone()
+    }
+
+    /// Keeps what a committed step has left; of runs that have ended, nothing.
+    pub fn keep(&self, lent: &Lent, runs: Vec<LockedRun>) {
+        for run in runs {
+            if run.state != model::RunState::Running {
+                self.runs.lock().expect("no holder panics").remove(&run.id);
+                continue;
+            }
+            let mut lent = lent.0.lock().expect("no holder panics");
+            match lent.get_mut(&run.id) {
+                Some(guard) => **guard = Some(run),
+                // Not lent: somebody who has it just now may keep his.
+                None => {
+                    if let Ok(mut guard) = self.slot(run.id).try_lock_owned() {
+                        *guard = Some(run);
+                    }
+                }
+            }
+        }
+        self.make_room();
+    }
+
+    fn make_room(&self) {
+        let mut runs = self.runs.lock().expect("no holder panics");
+        let size = |slot: &Slot| {
+            slot.try_lock().map_or(0, |copy| copy.as_ref().map_or(0, |run| run.tasks.len() + 1))
+        };
+        let mut total: usize = runs.values().map(size).sum();
+        if total > INSTANCES_MAX {
+            runs.retain(|_, slot| {
+                let size = size(slot);
+                let keeps = size == 0 && slot.try_lock().is_err() || total <= INSTANCES_MAX / 2;
+                total -= if keeps { 0 } else { size };
+                keeps
+            });
+        }
+    }
+}
+
+impl Lent {
+    /// Brings a copy up to what this transaction has written; one that cannot be is thrown away.
+    pub fn change(&self, run: i64, change: impl FnOnce(&mut LockedRun) -> crate::Result<()>) {
+        let mut lent = self.0.lock().expect("no holder panics");
+        if let Some(guard) = lent.get_mut(&run) {
+            if guard.as_mut().is_some_and(|copy| change(copy).is_err()) {
+                **guard = None;
+            }
+        }
+    }
+
+    /// The copy of a run, if it was made at this revision; `None` asks for whatever there is.
+    pub fn take(&self, run: i64, revision: Option<i64>) -> Option<LockedRun> {
+        let mut lent = self.0.lock().expect("no holder panics");
+        let copy = lent.get_mut(&run)?.take()?;
+        (revision.is_none_or(|revision| revision == copy.revision)).then_some(copy)
+    }
+}
