@@ -98,7 +98,16 @@ async fn execute(core: &Arc<Core>, live: &Arc<Live>, claimed: &Claimed) -> End {
             format!("this node knows no kind '{}'; is it an older version of the program?", task.uses);
         return End::with(Ending::FailedForGood, message);
     };
-    let Built { context, watch } = match context::build(core, live, claimed) {
+    let mut run_has_failed = false;
+    if context::asks_for_failures(task) {
+        let asked =
+            report::insist(live, "whether its run has failed", || core.store.has_failures(claimed.run));
+        let Some(answer) = asked.await else {
+            return End::with(Ending::Failed, "the store does not say whether its run has failed");
+        };
+        run_has_failed = answer;
+    }
+    let Built { context, watch } = match context::build(core, live, claimed, run_has_failed) {
         Ok(built) => built,
         Err(end) => return end,
     };

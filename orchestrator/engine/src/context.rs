@@ -6,10 +6,11 @@ use crate::platform::StorePlatform;
 use crate::probes::Watch;
 use crate::sink::AttemptSink;
 use crate::worker::Core;
+use model::dag::TaskDef;
 use model::template::{
     DagFacts, RunFacts, TaskFacts, TemplateContext, condition, has_template, is_template, render, render_env,
 };
-use model::{Ending, TaskContext};
+use model::{Ending, RunState, TaskContext, TriggerRule};
 use serde_json::{Map, Value};
 use std::cell::LazyCell;
 use std::sync::Arc;
@@ -23,9 +24,14 @@ pub(crate) struct Built {
 }
 
 /// The error is the attempt's end: its condition is not met, or a template is wrong, and trying again would not help.
-pub(crate) fn build(core: &Core, live: &Arc<Live>, claimed: &Claimed) -> Result<Built, End> {
+pub(crate) fn build(
+    core: &Core,
+    live: &Arc<Live>,
+    claimed: &Claimed,
+    run_has_failed: bool,
+) -> Result<Built, End> {
     let task = &claimed.dag.tasks[claimed.task];
-    let names = LazyCell::new(|| names(core, claimed));
+    let names = LazyCell::new(|| names(core, claimed, run_has_failed));
     let for_good = |message| End::with(Ending::FailedForGood, message);
     if let Some(expression) = &task.condition {
         match condition(expression, &names) {
@@ -68,24 +74,32 @@ pub(crate) fn build(core: &Core, live: &Arc<Live>, claimed: &Claimed) -> Result<
     Ok(Built { context, watch })
 }
 
-fn names(core: &Core, claimed: &Claimed) -> TemplateContext {
+/// Whether its templates name the state of a run in which something may have failed already.
+pub(crate) fn asks_for_failures(task: &TaskDef) -> bool {
+    let names_state = |text: &str| text.contains("run") && text.contains("state");
+    task.trigger_rule != TriggerRule::AllSuccess
+        && (task.condition.as_deref().is_some_and(names_state)
+            || task.env.values().any(|text| names_state(text))
+            || (has_template(&task.with) && names_state(&task.with.to_string())))
+}
+
+fn names(core: &Core, claimed: &Claimed, run_has_failed: bool) -> TemplateContext {
     let dag = &claimed.dag;
     let task = &dag.tasks[claimed.task];
-    let index = usize::try_from(claimed.map_index).ok();
     let text = |(name, value): (&String, &String)| (name.clone(), Value::String(value.clone()));
     let config = &core.config;
     TemplateContext {
         dag: DagFacts { id: dag.id.clone(), description: dag.description.clone(), tags: dag.tags.clone() },
         run: RunFacts {
             id: claimed.run_id.clone(),
-            // An attempt exists only while its run is running.
-            state: model::RunState::Running.as_str().to_owned(),
+            // An attempt exists only while its run is running; what it will come to is known once something has failed.
+            state: if run_has_failed { RunState::Failed } else { RunState::Running }.as_str().to_owned(),
             tick: claimed.logical_date,
         },
         task: TaskFacts { id: task.id.clone(), map_index: claimed.map_index, try_number: claimed.try_number },
         window: claimed.window,
         params: claimed.params.clone(),
-        item: index.and_then(|index| task.items()?.get(index).cloned()),
+        item: claimed.item.clone(),
         conn: map_of(&config.conns),
         var: map_of(&config.vars),
         secret: config.secrets.iter().map(text).collect(),

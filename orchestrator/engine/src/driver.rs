@@ -85,8 +85,10 @@ impl Round for Driver {
     async fn tick(&mut self) -> Result<Again> {
         // Whatever is learned during this look rings.
         self.core.alarm.set(Some(DateTime::<Utc>::MAX_UTC));
-        let promoted = self.promote().await?;
+        // A dag whose runs cannot be started does not hold back those that run.
+        let promoted = self.promote().await;
         let (advanced, next) = self.advance_due().await?;
+        let promoted = promoted?;
         if promoted == RUNS_MAX || advanced == RUNS_MAX {
             return Ok(Again::Now);
         }

@@ -130,7 +130,7 @@ async fn mark_ready(core: &Arc<Core>, live: &Live) {
 }
 
 /// Repeats a call while the store is away. `None` when it is not worth any more: the lease is lost, or the store refuses.
-async fn insist<T, F>(live: &Live, what: &str, mut call: impl FnMut() -> F) -> Option<T>
+pub(crate) async fn insist<T, F>(live: &Live, what: &str, mut call: impl FnMut() -> F) -> Option<T>
 where
     F: Future<Output = store::Result<T>>,
 {

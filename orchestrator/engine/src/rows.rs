@@ -85,6 +85,7 @@ rows! {
     async fn advance(&self, run: i64, now: DateTime<Utc>, claim: Option<&Claim>) -> Advanced;
     async fn due_runs(&self, now: DateTime<Utc>, limit: usize) -> (Vec<i64>, Option<DateTime<Utc>>);
     async fn next_run_after(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>>;
+    async fn has_failures(&self, run: i64) -> bool;
     async fn run_for(
         &self,
         dag_id: &str,

@@ -1,8 +1,8 @@
 //! `if:` expressions and promised outputs.
 
 use super::world::{World, dag, retried, task};
-use model::RunState;
 use model::dag::TaskDef;
+use model::{RunState, TriggerRule};
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -69,6 +69,23 @@ async fn a_condition_that_cannot_be_judged_fails_the_task_and_is_not_retried() {
     let (_, line) = last_line(&world, run.id, 1).await;
     assert!(line.starts_with("failed for good: if: ") && line.contains("not defined"), "{line}");
     assert_eq!(world.fake.starts(), ["probe"]);
+}
+
+#[tokio::test]
+async fn a_report_at_the_end_knows_whether_its_run_has_failed() {
+    let world = World::new().await;
+    let mut node = world.node("a").await;
+    for (id, does, expected) in [("bad", "fail", "failed"), ("good", "done", "running")] {
+        let report = TaskDef {
+            trigger_rule: TriggerRule::AllDone,
+            ..task("report", &[0], json!({ "state": "{{ run.state }}" }))
+        };
+        let run = world.trigger(&dag(id, vec![task("work", &[], json!({ "do": does })), report]), id).await;
+        node.until_final(&world, &run).await;
+        let reports: Vec<_> =
+            world.fake.events().into_iter().filter(|e| e.what == "start" && e.task == "report").collect();
+        assert_eq!(reports.last().unwrap().with["state"], expected);
+    }
 }
 
 #[tokio::test]
