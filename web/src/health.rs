@@ -7,6 +7,8 @@ use store::views::health::Health;
 const SILENCE: TimeDelta = TimeDelta::seconds(60);
 /// Work that waits longer while nobody takes it is worth a look.
 const LONG_WAIT: TimeDelta = TimeDelta::minutes(5);
+/// A snapshot older than this makes claims dearer; nothing of ours holds one so long.
+const LONG_SNAPSHOT_SECONDS: f64 = 60.0;
 
 pub struct Part {
     pub name: &'static str,
@@ -25,12 +27,7 @@ pub fn parts(health: &Health, now: DateTime<Utc>) -> Vec<Part> {
         planner.and_then(|duty| live.iter().find(|node| node.id == duty.node)).map(|node| node.last_seen_at);
     let waits = health.queue.oldest_queued_at.map(|at| now - at).filter(|wait| *wait > LONG_WAIT);
     vec![
-        Part {
-            name: "database",
-            healthy: true,
-            words: skew_words(health.clock_skew_ms),
-            last_seen: Some(now),
-        },
+        Part { name: "database", healthy: true, words: database_words(health), last_seen: Some(now) },
         Part {
             name: "scheduler",
             healthy: planner_seen.is_some(),
@@ -89,9 +86,16 @@ pub fn parts(health: &Health, now: DateTime<Utc>) -> Vec<Part> {
     ]
 }
 
-fn skew_words(ms: i64) -> String {
+fn database_words(health: &Health) -> String {
+    let ms = health.clock_skew_ms;
     if ms.abs() > 2_000 {
         return format!("answers; its clock differs from ours by {ms} ms");
+    }
+    if health.oldest_snapshot_seconds > LONG_SNAPSHOT_SECONDS {
+        return format!(
+            "answers; a transaction has been open for {:.0} s and keeps dead rows: see pg_stat_activity",
+            health.oldest_snapshot_seconds
+        );
     }
     "answers".into()
 }

@@ -64,6 +64,24 @@ pub fn dag(row: &DagRow, now: DateTime<Utc>) -> Value {
     })
 }
 
+/// Airflow's versions have a UUID; ours is made of the row's number.
+fn version(dag_id: &str, id: i64, number: i32, created_at: DateTime<Utc>) -> Value {
+    json!({
+        "id": format!("00000000-0000-0000-0000-{id:012x}"),
+        "version_number": number,
+        "dag_id": dag_id,
+        "dag_display_name": dag_id,
+        "bundle_name": "dags-folder",
+        "bundle_version": number.to_string(),
+        "bundle_url": null,
+        "created_at": rfc3339(created_at),
+    })
+}
+
+fn version_of(run: &RunRow) -> Value {
+    version(&run.dag_id, run.version_id, run.version, run.version_created_at)
+}
+
 /// What `/details` adds.
 pub fn dag_details(row: &DagRow, now: DateTime<Utc>) -> Value {
     let mut value = dag(row, now);
@@ -83,7 +101,8 @@ pub fn dag_details(row: &DagRow, now: DateTime<Utc>) -> Value {
         "timezone": match &row.dag.schedule { Schedule::Cron { timezone, .. } => timezone.as_str(), _ => "UTC" },
         "params": params,
         "concurrency": row.dag.max_active_tasks,
-        "latest_dag_version": { "version_number": row.version, "dag_id": row.dag_id, "created_at": time(Some(row.changed_at)) },
+        "latest_dag_version": version(&row.dag_id, row.version_id, row.version, row.changed_at),
+        "render_template_as_native_obj": true,
         "window": schedule_words::window(&row.dag),
         "doc_md": null,
     });
@@ -113,6 +132,8 @@ pub fn task(dag: &Dag, position: usize, task: &TaskDef) -> Value {
         "trigger_rule": task.trigger_rule.to_string(),
         "is_mapped": task.for_each.is_some(),
         "depends_on_past": task.depends_on_past,
+        "wait_for_downstream": false,
+        "retry_exponential_backoff": task.retries.backoff > 1.0,
         "downstream_task_ids": downstream,
         "queue": task.queue,
         "pool": task.pool.as_deref().unwrap_or(NO_POOL),
@@ -169,7 +190,7 @@ pub fn run(row: &RunRow) -> Value {
         "triggering_user_name": if matches!(row.run_type.as_str(), "scheduled" | "asset_triggered") { Value::Null } else { row.requested_by.clone().into() },
         "conf": row.params,
         "note": note,
-        "dag_versions": [{ "version_number": row.version, "dag_id": row.dag_id }],
+        "dag_versions": [version_of(row)],
         "bundle_version": row.version.to_string(),
         "partition_key": null,
     })
@@ -211,7 +232,7 @@ pub fn instance(row: &InstanceRow, dag: &Dag, run: Option<&RunRow>) -> Value {
         "rendered_fields": {},
         "trigger": null,
         "triggerer_job": null,
-        "dag_version": run.map(|run| json!({ "version_number": run.version, "dag_id": row.dag_id })),
+        "dag_version": run.map(version_of),
     })
 }
 

@@ -19,6 +19,8 @@ pub fn write(out: &mut Exposition, health: &Health, live: &LiveFigures, now: Dat
     }
     out.gauge("streamify_database_clock_skew_seconds", "The database's clock minus this node's.")
         .sample(&[], health.clock_skew_ms as f64 / 1000.0);
+    out.gauge("streamify_database_oldest_snapshot_seconds", "Age of the oldest transaction that keeps dead rows.")
+        .sample(&[], health.oldest_snapshot_seconds);
 }
 
 fn write_queues(out: &mut Exposition, live: &LiveFigures, now: DateTime<Utc>) {

@@ -155,10 +155,12 @@ fn node(dag: &Dag, run: Option<&RunRow>, part: &Part, states: &[&PartState]) -> 
         (Some(run), _) => ui::run_url(&run.dag_id, &run.run_id),
         (None, _) => format!("{}/code", ui::dag_url(&dag.id)),
     };
+    let state = worst(states.iter().map(|count| count.state));
     Node {
         name,
         kind,
-        state: worst(states.iter().map(|count| count.state)).as_str().into(),
+        words: ui::state_words(state.as_str()),
+        state: state.as_str().into(),
         href,
         needs: part.needs.clone(),
         stacked: !one || items > 1,

@@ -128,7 +128,8 @@ fn node(thing: &Thing, assets: &[AssetRow], needs: Vec<usize>) -> Node {
             Node {
                 name: (*dag).into(),
                 kind: if waits > 0 { "dag, runs when written".into() } else { "dag".into() },
-                state: "running".into(),
+                state: "dag".into(),
+                words: "dag".into(),
                 href: ui::dag_url(dag),
                 needs,
                 stacked: true,
@@ -138,8 +139,9 @@ fn node(thing: &Thing, assets: &[AssetRow], needs: Vec<usize>) -> Node {
             let written = assets.iter().any(|asset| asset.name == *name && asset.last.is_some());
             Node {
                 name: (*name).into(),
-                kind: if written { "asset".into() } else { "asset, never written".into() },
+                kind: "asset".into(),
                 state: if written { "success" } else { "none" }.into(),
+                words: if written { "written" } else { "never written" }.into(),
                 href: asset_url(name),
                 needs,
                 stacked: false,

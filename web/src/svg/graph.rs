@@ -1,15 +1,17 @@
 //! The graph of a dag's tasks, each with its state in one run.
 
 use super::layout::{Item, Layout, layout};
-use crate::ui::{Html, esc, glyph, state_class, state_words};
+use crate::ui::{Html, esc, glyph, state_class};
 use std::fmt::Write;
 
 pub struct Node {
     pub name: String,
     /// The task's kind, or how many tasks a closed group holds.
     pub kind: String,
-    /// `none` while there is no run.
+    /// Of its colour and sign; `none` while there is no run.
     pub state: String,
+    /// The same in words.
+    pub words: String,
     pub href: String,
     /// Positions of the nodes that it needs; all before it.
     pub needs: Vec<usize>,
@@ -95,10 +97,10 @@ fn edge(svg: &mut String, from: (usize, usize), to: (usize, usize)) {
 }
 
 fn draw_node(svg: &mut String, node: &Node, (x, y, w): (usize, usize, usize)) {
-    let (name, words) = (esc(&node.name), esc(&state_words(&node.state)));
+    let (name, kind, words) = (esc(&node.name), esc(&node.kind), esc(&node.words));
     let _ = write!(
         svg,
-        r#"<a href="{}" aria-label="{name}: {words}"><g class="node {}"><title>{name}: {words}</title>"#,
+        r#"<a href="{}" aria-label="{name} {kind}: {words}"><g class="node {}"><title>{name}: {words}</title>"#,
         esc(&node.href),
         state_class(&node.state)
     );
@@ -112,13 +114,13 @@ fn draw_node(svg: &mut String, node: &Node, (x, y, w): (usize, usize, usize)) {
     }
     let _ = write!(
         svg,
-        r#"<rect class="box" x="{x}" y="{y}" width="{w}" height="{HEIGHT}" rx="7"/><rect class="tone" x="{x}" y="{y}" width="5" height="{HEIGHT}" rx="2.5"/><text class="name" x="{}" y="{}">{}</text><text class="kind" x="{}" y="{}">{}</text><text class="glyph" x="{}" y="{}" text-anchor="middle">{}</text></g></a>"#,
+        r#"<rect class="box" x="{x}" y="{y}" width="{w}" height="{HEIGHT}" rx="7"/><rect class="tone" x="{x}" y="{y}" width="5" height="{HEIGHT}" rx="2.5"/><text class="name" x="{}" y="{}">{}</text><text class="kind" x="{}" y="{}">{}</text><text class="glyph" aria-hidden="true" x="{}" y="{}" text-anchor="middle">{}</text></g></a>"#,
         x + 15,
         y + 19,
         esc(&shorten(&node.name)),
         x + 15,
         y + 34,
-        esc(&node.kind),
+        kind,
         x + w - 15,
         y + 27,
         glyph(&node.state)

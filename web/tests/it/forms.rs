@@ -150,7 +150,7 @@ async fn pools_and_assets_are_changed_on_their_pages() {
     b.send("/pools/delete", "name=api").await;
     assert!(!b.page("/pools").await.contains("<strong>api</strong>"));
     let list = b.page("/lineage").await;
-    has(&list, &["shop/window", "gate · ship", "aria-label=\"gate:"]);
+    has(&list, &["shop/window", "gate · ship", "aria-label=\"gate dag, runs when written: dag\""]);
     b.send("/lineage/songs", "reason=uploaded").await;
     has(&b.page("/lineage/songs").await, &["admin", "Tell that it was written"]);
     assert_eq!(b.world.get_as("/lineage/none", &b.cookie).await.status, StatusCode::NOT_FOUND);

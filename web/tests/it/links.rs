@@ -11,6 +11,7 @@ async fn every_link_on_every_page_answers() {
     crate::seed::Seed::begin(world.store.clone(), crate::world::now()).await.gate(crate::world::now()).await;
     let cookie = world.sign_in().await;
     let mut seen = BTreeSet::from(["/".to_string()]);
+    let mut forms = 0;
     let mut waiting: VecDeque<String> = seen.iter().cloned().collect();
     while let Some(path) = waiting.pop_front() {
         let answer = world.get_as(&path, &cookie).await;
@@ -29,7 +30,10 @@ async fn every_link_on_every_page_answers() {
         }
         for link in links(&answer.text, &path) {
             // Streams do not end; what they send is tested with the logs.
-            if !link.contains("/log/stream") && seen.insert(link.clone()) {
+            // The forms of one task are those of all.
+            let is_form = link.contains("/clear?task=") || link.contains("/mark?task=");
+            forms += usize::from(is_form);
+            if !link.contains("/log/stream") && !(is_form && forms > 6) && seen.insert(link.clone()) {
                 waiting.push_back(link);
             }
         }

@@ -14,6 +14,7 @@ pub struct RunRow {
     pub run_id: String,
     pub version_id: i64,
     pub version: i32,
+    pub version_created_at: DateTime<Utc>,
     /// scheduled, manual, backfill or asset_triggered.
     pub run_type: String,
     pub state: RunState,
@@ -42,6 +43,7 @@ impl FromRow<'_, PgRow> for RunRow {
             run_id: row.try_get("run_id")?,
             version_id: row.try_get("version_id")?,
             version: row.try_get("version")?,
+            version_created_at: row.try_get("version_created_at")?,
             run_type: row.try_get("run_type")?,
             state: super::parsed(row, "state")?,
             window: start.zip(end).map(|(start, end)| Window { start, end }),
@@ -88,7 +90,7 @@ pub struct RunFilter {
     pub offset: i64,
 }
 
-const COLUMNS: &str = "r.id, r.dag_id, r.run_id, r.version_id, v.version, r.run_type, r.state, r.window_start, r.window_end, \
+const COLUMNS: &str = "r.id, r.dag_id, r.run_id, r.version_id, v.version, v.created_at as version_created_at, r.run_type, r.state, r.window_start, r.window_end, \
     r.logical_date, r.run_after, r.params, r.requested_by, r.note, r.clears, r.queued_at, r.started_at, r.ended_at, r.cancel_requested_at, r.backfill";
 
 impl Store {
