@@ -7,6 +7,7 @@
 use crate::attempts::Claimed;
 use crate::snapshot::LockedRun;
 use std::collections::{BTreeSet, HashMap};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use tokio::sync::OwnedMutexGuard;
 
@@ -24,6 +25,8 @@ pub(crate) struct Copies {
     runs: Mutex<HashMap<i64, Slot>>,
     /// Of the attempts that this process has claimed.
     attempts: Mutex<HashMap<i64, Place>>,
+    /// Instances kept since room was made last.
+    kept: AtomicUsize,
 }
 
 /// The copies of some runs, lent to one step.
@@ -71,11 +74,13 @@ impl Copies {
 
     /// Keeps what a committed step has left; of runs that have ended, nothing.
     pub fn keep(&self, lent: &Lent, runs: Vec<LockedRun>) {
+        let mut kept = 0;
         for run in runs {
             if run.state != model::RunState::Running {
                 self.runs.lock().expect("no holder panics").remove(&run.id);
                 continue;
             }
+            kept += run.tasks.len() + 1;
             let mut lent = lent.0.lock().expect("no holder panics");
             match lent.get_mut(&run.id) {
                 Some(guard) => **guard = Some(run),
@@ -87,23 +92,28 @@ impl Copies {
                 }
             }
         }
-        self.make_room();
+        if self.kept.fetch_add(kept, Ordering::Relaxed) + kept > INSTANCES_MAX / 4 {
+            self.kept.store(0, Ordering::Relaxed);
+            self.make_room();
+        }
     }
 
+    /// Forgets places without a copy, and copies until half of the room is free if there are too many. What is lent stays.
     fn make_room(&self) {
         let mut runs = self.runs.lock().expect("no holder panics");
-        let size = |slot: &Slot| {
-            slot.try_lock().map_or(0, |copy| copy.as_ref().map_or(0, |run| run.tasks.len() + 1))
-        };
-        let mut total: usize = runs.values().map(size).sum();
-        if total > INSTANCES_MAX {
-            runs.retain(|_, slot| {
-                let size = size(slot);
-                let keeps = size == 0 && slot.try_lock().is_err() || total <= INSTANCES_MAX / 2;
+        let size =
+            |slot: &Slot| slot.try_lock().ok().map(|copy| copy.as_ref().map_or(0, |run| run.tasks.len() + 1));
+        let mut total: usize = runs.values().filter_map(size).sum();
+        let too_many = total > INSTANCES_MAX;
+        runs.retain(|_, slot| match size(slot) {
+            None => true,
+            Some(0) => false,
+            Some(size) => {
+                let keeps = !too_many || total <= INSTANCES_MAX / 2;
                 total -= if keeps { 0 } else { size };
                 keeps
-            });
-        }
+            }
+        });
     }
 }
 
@@ -111,10 +121,10 @@ impl Lent {
     /// Brings a copy up to what this transaction has written; one that cannot be is thrown away.
     pub fn change(&self, run: i64, change: impl FnOnce(&mut LockedRun) -> crate::Result<()>) {
         let mut lent = self.0.lock().expect("no holder panics");
-        if let Some(guard) = lent.get_mut(&run) {
-            if guard.as_mut().is_some_and(|copy| change(copy).is_err()) {
-                **guard = None;
-            }
+        if let Some(guard) = lent.get_mut(&run)
+            && guard.as_mut().is_some_and(|copy| change(copy).is_err())
+        {
+            **guard = None;
         }
     }
 
@@ -123,5 +133,48 @@ impl Lent {
         let mut lent = self.0.lock().expect("no holder panics");
         let copy = lent.get_mut(&run)?.take()?;
         (revision.is_none_or(|revision| revision == copy.revision)).then_some(copy)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use model::decide::{Retries, TaskSnapshot};
+
+    fn run(id: i64, instances: usize) -> LockedRun {
+        LockedRun {
+            id,
+            run_id: String::new(),
+            dag: Arc::default(),
+            state: model::RunState::Running,
+            cancel_requested: false,
+            wake_at: None,
+            retries: Retries::new(),
+            revision: 7,
+            tasks: vec![TaskSnapshot::waiting(0, -1); instances],
+            counts: Vec::new(),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_copy_of_another_revision_is_thrown_away() {
+        let copies = Copies::default();
+        let lent = copies.lend([1].into()).await;
+        copies.keep(&lent, vec![run(1, 1)]);
+        assert!(lent.take(1, Some(8)).is_none());
+        assert!(lent.take(1, None).is_none(), "for good");
+        copies.keep(&lent, vec![run(1, 1)]);
+        assert!(lent.take(1, Some(7)).is_some());
+    }
+
+    #[tokio::test]
+    async fn copies_together_stay_within_their_room() {
+        let copies = Copies::default();
+        for id in 0..40 {
+            let lent = copies.lend([id].into()).await;
+            copies.keep(&lent, vec![run(id, INSTANCES_MAX / 8)]);
+        }
+        let kept = copies.runs.lock().unwrap().len();
+        assert!((1..=10).contains(&kept), "{kept} of 40");
     }
 }

@@ -42,19 +42,19 @@ async fn history(world: &World, runs: i64) {
     ] {
         sqlx::query(statement).bind(runs).execute(&world.pool).await.unwrap_or_else(|error| panic!("{statement}: {error}"));
     }
-    sqlx::raw_sql("vacuum analyze").execute(&world.pool).await.unwrap();
+    sqlx::raw_sql("vacuum analyze").execute(&world.pool).await.expect("postgres answers");
 }
 
 /// (rows read by scans of whole tables, pages touched) of each table, by calls on a store of its own.
 async fn touched(world: &World, name: &str) -> BTreeMap<String, (i64, i64)> {
     let before = counters(world).await;
-    let store = Store::connect(world.database.url(), 1).await.unwrap();
-    store.register_dag("d.yaml", &chain(), "", now()).await.unwrap();
+    let store = Store::connect(world.database.url(), 1).await.expect("postgres answers");
+    store.register_dag("d.yaml", &chain(), "", now()).await.expect("postgres answers");
     let run = world.new_run(&chain(), name).await;
-    let id = store.trigger(run, at(1)).await.unwrap().id;
-    assert_eq!(store.promote(at(2), 9, None).await.unwrap().len(), 1);
+    let id = store.trigger(run, at(1)).await.expect("postgres answers").id;
+    assert_eq!(store.promote(at(2), 9, None).await.expect("postgres answers").len(), 1);
     let claim = world.slots(1);
-    let mut attempt = store.claim(&claim, at(2)).await.unwrap().remove(0);
+    let mut attempt = store.claim(&claim, at(2)).await.expect("postgres answers").remove(0);
     for second in 3..6 {
         let (task, lease) = (attempt.attempt_id, attempt.lease);
         let mut advanced = store
@@ -68,12 +68,12 @@ async fn touched(world: &World, name: &str) -> BTreeMap<String, (i64, i64)> {
                 Some(&claim),
             )
             .await
-            .unwrap();
-        store.due_runs(at(second), 9).await.unwrap();
-        store.next_run_after(at(second)).await.unwrap();
-        store.miss_deadlines(at(second), 9).await.unwrap();
-        store.claim_notifications(at(second), 9, at(60)).await.unwrap();
-        store.heartbeat(world.node, at(second)).await.unwrap();
+            .expect("postgres answers");
+        store.due_runs(at(second), 9).await.expect("postgres answers");
+        store.next_run_after(at(second)).await.expect("postgres answers");
+        store.miss_deadlines(at(second), 9).await.expect("postgres answers");
+        store.claim_notifications(at(second), 9, at(60)).await.expect("postgres answers");
+        store.heartbeat(world.node, at(second)).await.expect("postgres answers");
         match advanced.claimed.pop() {
             Some(next) => attempt = next,
             None => break,
@@ -95,7 +95,7 @@ async fn counters(world: &World) -> BTreeMap<String, (i64, i64)> {
     // What a connection has counted is told when it ends.
     let ended = "select count(pg_terminate_backend(pid, 5000)) from pg_stat_activity where datname = current_database()
         and pid <> pg_backend_pid() and backend_type = 'client backend'";
-    sqlx::query_scalar::<_, i64>(ended).fetch_one(&world.pool).await.unwrap();
+    sqlx::query_scalar::<_, i64>(ended).fetch_one(&world.pool).await.expect("postgres answers");
     let rows: Vec<(String, i64, i64)> = sqlx::query_as(
         "select s.relname::text, s.seq_tup_read,
             (io.heap_blks_read + io.heap_blks_hit + coalesce(io.idx_blks_read, 0) + coalesce(io.idx_blks_hit, 0))::int8
@@ -104,7 +104,7 @@ async fn counters(world: &World) -> BTreeMap<String, (i64, i64)> {
     .bind(TABLES)
     .fetch_all(&world.pool)
     .await
-    .unwrap();
+    .expect("postgres answers");
     assert_eq!(rows.len(), TABLES.len());
     rows.into_iter().map(|(table, read, pages)| (table, (read, pages))).collect()
 }
@@ -126,8 +126,12 @@ fn chain() -> model::Dag {
 #[tokio::test]
 async fn a_run_from_its_promotion_to_its_end_reads_no_more_with_ten_times_the_history() {
     let world = world().await;
-    world.store.register_dag("d.yaml", &chain(), "", now()).await.unwrap();
-    world.store.register_dag("o.yaml", &dag("other", vec![task("t", &[])]), "", now()).await.unwrap();
+    world.store.register_dag("d.yaml", &chain(), "", now()).await.expect("postgres answers");
+    world
+        .store
+        .register_dag("o.yaml", &dag("other", vec![task("t", &[])]), "", now())
+        .await
+        .expect("postgres answers");
     history(&world, 300).await;
     touched(&world, "warm").await;
     let little = touched(&world, "little").await;

@@ -57,19 +57,21 @@ async fn pass(client: TcpStream, server: TcpStream, asked: Arc<AtomicUsize>) {
 async fn a_hop_is_one_round_trip_and_one_commit() {
     let world = world().await;
     let (url, asked) = counting(world.database.url()).await;
-    let store = Store::connect(&url, 1).await.unwrap();
+    let store = Store::connect(&url, 1).await.expect("postgres answers");
     let tasks =
         (0..12usize).map(|at| task(&format!("t{at}"), &at.checked_sub(1).into_iter().collect::<Vec<_>>()));
     let run = world.trigger(&dag("d", tasks.collect()), "r1").await;
     let claim = world.slots(1);
-    let mut promoted = store.promote(now(), 1, Some(&claim)).await.unwrap();
+    let mut promoted = store.promote(now(), 1, Some(&claim)).await.expect("postgres answers");
     let mut attempt = promoted.remove(0).1.claimed.remove(0);
     let mut trips = Vec::new();
     for second in 1.. {
         let before = asked.load(Ordering::SeqCst);
         let (id, lease) = (attempt.attempt_id, attempt.lease);
-        let mut advanced =
-            store.finish(id, lease, Ending::Done, None, None, at(second), Some(&claim)).await.unwrap();
+        let mut advanced = store
+            .finish(id, lease, Ending::Done, None, None, at(second), Some(&claim))
+            .await
+            .expect("postgres answers");
         trips.push(asked.load(Ordering::SeqCst) - before);
         if advanced.finished == Some(RunState::Success) {
             break;
@@ -89,15 +91,17 @@ async fn hops(world: &crate::support::World, stores: &[Store], run_id: &str, cou
     let tasks = (0..count).map(|at| task(&format!("t{at}"), &needs(at)));
     world.trigger(&dag("d", tasks.collect()), run_id).await;
     let claim = world.slots(1);
-    let mut promoted = stores[0].promote(now(), 1, Some(&claim)).await.unwrap();
+    let mut promoted = stores[0].promote(now(), 1, Some(&claim)).await.expect("postgres answers");
     let mut attempt = promoted.remove(0).1.claimed.remove(0);
     let mut took = Vec::new();
     for second in 1.. {
         let store = &stores[second as usize % stores.len()];
         let (id, lease) = (attempt.attempt_id, attempt.lease);
         let begun = Instant::now();
-        let mut advanced =
-            store.finish(id, lease, Ending::Done, None, None, at(second), Some(&claim)).await.unwrap();
+        let mut advanced = store
+            .finish(id, lease, Ending::Done, None, None, at(second), Some(&claim))
+            .await
+            .expect("postgres answers");
         took.push(begun.elapsed());
         let Some(next) = advanced.claimed.pop() else { break };
         attempt = next;
@@ -122,16 +126,16 @@ async fn the_cost_of_a_hop_in_commits() {
         "create table one (n int)",
         "insert into one values (0)",
     ] {
-        sqlx::query(statement).execute(&world.pool).await.unwrap();
+        sqlx::query(statement).execute(&world.pool).await.expect("postgres answers");
     }
     let mut commits = Vec::new();
     for _ in 0..400 {
         let begun = Instant::now();
-        sqlx::query("update one set n = n + 1").execute(&world.pool).await.unwrap();
+        sqlx::query("update one set n = n + 1").execute(&world.pool).await.expect("postgres answers");
         commits.push(begun.elapsed());
     }
     let commit = median(commits);
-    let other = Store::connect(world.database.url(), 2).await.unwrap();
+    let other = Store::connect(world.database.url(), 2).await.expect("postgres answers");
     hops(&world, std::slice::from_ref(&world.store), "warm", 40).await;
     let copied = median(hops(&world, std::slice::from_ref(&world.store), "copied", 40).await);
     let read = median(hops(&world, &[world.store.clone(), other], "read", 40).await);
@@ -139,6 +143,6 @@ async fn the_cost_of_a_hop_in_commits() {
     println!("a durable update of one row: {commit:?}");
     println!("a hop with a good copy of its run: {copied:?}, {:.2} commits", ratio(copied));
     println!("a hop that reads its run: {read:?}, {:.2} commits", ratio(read));
-    sqlx::query("alter system reset fsync").execute(&world.pool).await.unwrap();
-    sqlx::query("select pg_reload_conf()").execute(&world.pool).await.unwrap();
+    sqlx::query("alter system reset fsync").execute(&world.pool).await.expect("postgres answers");
+    sqlx::query("select pg_reload_conf()").execute(&world.pool).await.expect("postgres answers");
 }
