@@ -6,7 +6,6 @@ mod store_figures;
 mod text;
 
 pub use http::{HttpFigures, count};
-pub use store_figures::lag;
 
 use crate::api::ApiError;
 use crate::app::Shared;

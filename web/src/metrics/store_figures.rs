@@ -19,8 +19,11 @@ pub fn write(out: &mut Exposition, health: &Health, live: &LiveFigures, now: Dat
     }
     out.gauge("streamify_database_clock_skew_seconds", "The database's clock minus this node's.")
         .sample(&[], health.clock_skew_ms as f64 / 1000.0);
-    out.gauge("streamify_database_oldest_snapshot_seconds", "Age of the oldest transaction that keeps dead rows.")
-        .sample(&[], health.oldest_snapshot_seconds);
+    out.gauge(
+        "streamify_database_oldest_snapshot_seconds",
+        "Age of the oldest transaction that keeps dead rows.",
+    )
+    .sample(&[], health.oldest_snapshot_seconds);
 }
 
 fn write_queues(out: &mut Exposition, live: &LiveFigures, now: DateTime<Utc>) {
@@ -116,7 +119,7 @@ fn write_services(out: &mut Exposition, services: &[ServiceFigures]) {
 }
 
 /// What the service says itself, or the sum over its topics; unknown while one of them does not know.
-pub fn lag(status: &Value) -> Option<f64> {
+fn lag(status: &Value) -> Option<f64> {
     if let Some(lag) = status.get("lag").filter(|lag| !lag.is_null()) {
         return lag.as_f64();
     }

@@ -38,7 +38,6 @@ struct ServiceCard {
     message: Option<String>,
     /// How it is asked whether it is ready, and whether it lives.
     probes: Vec<(&'static str, String)>,
-    lag: Option<String>,
     ready_since: Option<Html>,
 }
 
@@ -76,7 +75,6 @@ fn card(service: ServiceRow, dag: &Dag, now: DateTime<Utc>) -> ServiceCard {
         told: service.status.as_ref().map_or_else(|| Html("none yet".into()), |(_, at)| ui::ago(*at, now)),
         message: instance.message.clone(),
         probes: dag.tasks.get(instance.task as usize).map(probes).unwrap_or_default(),
-        lag: service.status.as_ref().and_then(|(status, _)| crate::metrics::lag(status)).map(ui::number),
         ready_since: instance
             .ready_at
             .filter(|_| instance.state == TaskState::Running)

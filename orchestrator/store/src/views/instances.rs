@@ -63,6 +63,8 @@ pub struct InstanceFilter {
     pub dag_id: Option<String>,
     pub run_id: Option<String>,
     pub task_id: Option<String>,
+    /// Positions in the dag version; empty for all.
+    pub tasks: Vec<i32>,
     pub map_index: Option<i32>,
     pub states: Vec<TaskState>,
     pub limit: i64,
@@ -154,6 +156,9 @@ fn push_conditions(query: &mut QueryBuilder<Postgres>, filter: &InstanceFilter, 
     }
     if let Some(task_id) = &filter.task_id {
         query.push(" and i.task_id = ").push_bind(task_id.clone());
+    }
+    if !filter.tasks.is_empty() {
+        query.push(" and i.task = any(").push_bind(filter.tasks.clone()).push(")");
     }
     if let Some(map_index) = filter.map_index {
         query.push(" and i.map_index = ").push_bind(map_index);

@@ -5,11 +5,13 @@ use super::runs::{RunFilter, RunRow};
 use crate::views::instances::InstanceFilter;
 use crate::{Result, Store};
 use chrono::{DateTime, Utc};
-use model::RunState;
+use model::{Dag, RunState};
 use serde_json::Value;
 
 /// Most active runs of one dag whose services are shown.
 const RUNS_OF_A_DAG: i64 = 5;
+/// Most services of one run that are shown.
+const OF_A_RUN: i64 = 200;
 
 #[derive(Debug, Clone)]
 pub struct ServiceRow {
@@ -23,17 +25,16 @@ pub struct ServiceRow {
 
 impl Store {
     pub async fn services(&self) -> Result<Vec<ServiceRow>> {
-        let dags: Vec<(String,)> = sqlx::query_as(
-            "select d.dag_id from dags d
-             join dag_versions v on v.id = d.version_id
-             where d.present and exists (select from json_array_elements(v.spec -> 'tasks') as task
-                                         where json_typeof(task -> 'service') = 'object')
-             order by d.dag_id limit 200",
+        let dags: Vec<(String, i64)> = sqlx::query_as(
+            "select dag_id, version_id from dags where present and version_id is not null order by dag_id",
         )
         .fetch_all(&self.pool)
         .await?;
         let mut services = Vec::new();
-        for (dag_id,) in dags {
+        for (dag_id, version_id) in dags {
+            if positions(&*self.dag_version(version_id).await?).is_empty() {
+                continue;
+            }
             for run in self.runs_with_services(&dag_id).await? {
                 services.extend(self.services_of(&run).await?);
             }
@@ -49,17 +50,16 @@ impl Store {
     }
 
     async fn services_of(&self, run: &RunRow) -> Result<Vec<ServiceRow>> {
-        let dag = self.dag_version(run.version_id).await?;
         let of_run = InstanceFilter {
             dag_id: Some(run.dag_id.clone()),
             run_id: Some(run.run_id.clone()),
-            limit: 10_000,
+            tasks: positions(&*self.dag_version(run.version_id).await?),
+            limit: OF_A_RUN,
             ..InstanceFilter::default()
         };
         let mut services = Vec::new();
-        for instance in self.list_instances(&of_run).await?.0 {
-            let is_service = dag.tasks.get(instance.task as usize).is_some_and(|task| task.service.is_some());
-            if is_service {
+        if !of_run.tasks.is_empty() {
+            for instance in self.list_instances(&of_run).await?.0 {
                 services.push(self.service(instance).await?);
             }
         }
@@ -94,4 +94,9 @@ impl Store {
         let sql = "select status, at from service_status where attempt_id = $1";
         Ok(sqlx::query_as(sql).bind(attempt_id).fetch_optional(&self.pool).await?)
     }
+}
+
+/// The tasks that are services.
+fn positions(dag: &Dag) -> Vec<i32> {
+    (0..).zip(&dag.tasks).filter(|(_, task)| task.service.is_some()).map(|(position, _)| position).collect()
 }
