@@ -132,20 +132,27 @@ impl Store {
         (now, claim): (DateTime<Utc>, Option<&Claim>),
         lent: &Lent,
     ) -> Option<Finished> {
-        let mut copies: BTreeMap<i64, LockedRun> = BTreeMap::new();
         let places = places?;
+        let mut copies: BTreeMap<i64, LockedRun> = BTreeMap::new();
         for (run, ..) in &places {
-            if !copies.contains_key(run) {
-                copies.insert(*run, lent.take(*run, None)?);
+            if !copies.contains_key(run)
+                && let Some(copy) = lent.take(*run, None)
+            {
+                copies.insert(*run, copy);
             }
+        }
+        let is_plain = |(run, task, _): &Place| {
+            let Some(run) = copies.get(run) else { return false };
+            let def = usize::try_from(*task).ok().and_then(|task| run.dag.tasks.get(task));
+            def.is_some_and(|def| def.service.is_none()) && !past::has_past(&run.dag)
+        };
+        if !places.iter().all(is_plain) {
+            copies.into_values().for_each(|copy| lent.give_back(copy));
+            return None;
         }
         let (mut writes, mut advanced) = (Writes::default(), Vec::new());
         for (end, (run, task, map_index)) in ends.iter().zip(&places) {
             let run = copies.get_mut(run)?;
-            let def = run.dag.tasks.get(usize::try_from(*task).ok()?)?;
-            if def.service.is_some() || past::has_past(&run.dag) {
-                return None;
-            }
             ends::apply(run, (*task, *map_index), end.clone(), Vec::new(), &mut writes, now).ok()?;
         }
         let mut runs: Vec<LockedRun> = copies.into_values().collect();

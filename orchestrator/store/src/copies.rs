@@ -128,6 +128,14 @@ impl Lent {
         }
     }
 
+    /// A copy that was taken and not changed.
+    pub fn give_back(&self, copy: LockedRun) {
+        let mut lent = self.0.lock().expect("no holder panics");
+        if let Some(guard) = lent.get_mut(&copy.id) {
+            **guard = Some(copy);
+        }
+    }
+
     /// The copy of a run, if it was made at this revision; `None` asks for whatever there is.
     pub fn take(&self, run: i64, revision: Option<i64>) -> Option<LockedRun> {
         let mut lent = self.0.lock().expect("no holder panics");

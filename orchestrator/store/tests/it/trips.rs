@@ -4,7 +4,6 @@ use crate::support::{at, dag, now, task, world};
 use model::{Ending, RunState};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
 use store::Store;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -83,66 +82,4 @@ async fn a_hop_is_one_round_trip_and_one_commit() {
     assert_eq!(trips[1..], [1 + 1; 11]);
     assert_eq!(world.run_state(run).await, "success");
     world.assert_invariants().await;
-}
-
-/// A chain run by hops: what each took.
-async fn hops(world: &crate::support::World, stores: &[Store], run_id: &str, count: usize) -> Vec<Duration> {
-    let needs = |at: usize| at.checked_sub(1).into_iter().collect::<Vec<_>>();
-    let tasks = (0..count).map(|at| task(&format!("t{at}"), &needs(at)));
-    world.trigger(&dag("d", tasks.collect()), run_id).await;
-    let claim = world.slots(1);
-    let mut promoted = stores[0].promote(now(), 1, Some(&claim)).await.expect("postgres answers");
-    let mut attempt = promoted.remove(0).1.claimed.remove(0);
-    let mut took = Vec::new();
-    for second in 1.. {
-        let store = &stores[second as usize % stores.len()];
-        let (id, lease) = (attempt.attempt_id, attempt.lease);
-        let begun = Instant::now();
-        let mut advanced = store
-            .finish(id, lease, Ending::Done, None, None, at(second), Some(&claim))
-            .await
-            .expect("postgres answers");
-        took.push(begun.elapsed());
-        let Some(next) = advanced.claimed.pop() else { break };
-        attempt = next;
-    }
-    assert_eq!(took.len(), count);
-    took
-}
-
-fn median(mut of: Vec<Duration>) -> Duration {
-    of.sort_unstable();
-    of[of.len() / 2]
-}
-
-/// `cargo test -p store --test it -- --ignored --nocapture the_cost_of_a_hop`
-#[tokio::test]
-#[ignore = "prints figures of this machine"]
-async fn the_cost_of_a_hop_in_commits() {
-    let world = world().await;
-    for statement in [
-        "alter system set fsync = on",
-        "select pg_reload_conf()",
-        "create table one (n int)",
-        "insert into one values (0)",
-    ] {
-        sqlx::query(statement).execute(&world.pool).await.expect("postgres answers");
-    }
-    let mut commits = Vec::new();
-    for _ in 0..400 {
-        let begun = Instant::now();
-        sqlx::query("update one set n = n + 1").execute(&world.pool).await.expect("postgres answers");
-        commits.push(begun.elapsed());
-    }
-    let commit = median(commits);
-    let other = Store::connect(world.database.url(), 2).await.expect("postgres answers");
-    hops(&world, std::slice::from_ref(&world.store), "warm", 40).await;
-    let copied = median(hops(&world, std::slice::from_ref(&world.store), "copied", 40).await);
-    let read = median(hops(&world, &[world.store.clone(), other], "read", 40).await);
-    let ratio = |of: Duration| of.as_secs_f64() / commit.as_secs_f64();
-    println!("a durable update of one row: {commit:?}");
-    println!("a hop with a good copy of its run: {copied:?}, {:.2} commits", ratio(copied));
-    println!("a hop that reads its run: {read:?}, {:.2} commits", ratio(read));
-    sqlx::query("alter system reset fsync").execute(&world.pool).await.expect("postgres answers");
-    sqlx::query("select pg_reload_conf()").execute(&world.pool).await.expect("postgres answers");
 }
