@@ -3,9 +3,7 @@
 mod control;
 mod run;
 
-pub use control::{
-    Answer, ApprovalCommand, AssetCommand, BackfillArgs, BackfillCommand, OneBackfill, PoolCommand,
-};
+pub use control::{Answer, ApprovalCommand, AssetCommand, BackfillArgs, BackfillCommand, PoolCommand};
 pub use run::{ClearArgs, MarkArgs, MarkState, RerunArgs, RunCommand};
 
 use chrono::{DateTime, Utc};

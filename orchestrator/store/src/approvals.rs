@@ -8,6 +8,11 @@ use chrono::{DateTime, Utc};
 use model::platform::{Approval, Asker};
 use serde_json::json;
 use sqlx::PgConnection;
+use std::time::Duration;
+
+/// A task looks for an answer in a moment; how often and after how long that is waited for.
+const ASKING_MAX: u32 = 40;
+const ASKING_FOR: Duration = Duration::from_millis(50);
 
 /// One question, by the names that people use.
 #[derive(Debug, Clone, Copy)]
@@ -58,9 +63,19 @@ impl Store {
         comment: &str,
         now: DateTime<Utc>,
     ) -> Result<()> {
-        in_tx("decide approval", || self.decide_approval_once(name, approved, who, comment, now)).await
+        for _ in 0..ASKING_MAX {
+            let decided =
+                in_tx("decide approval", || self.decide_approval_once(name, approved, who, comment, now));
+            if decided.await? {
+                return Ok(());
+            }
+            tokio::time::sleep(ASKING_FOR).await;
+        }
+        let message = format!("{}/{}/{} asks just now: try again", name.dag_id, name.run_id, name.task_id);
+        Err(Error::Refused { message })
     }
 
+    /// `false`: the task looks for an answer at this moment. It might miss this one and then wait as long as it wanted to.
     async fn decide_approval_once(
         &self,
         name: ApprovalName<'_>,
@@ -68,7 +83,7 @@ impl Store {
         who: &str,
         comment: &str,
         now: DateTime<Utc>,
-    ) -> Result<()> {
+    ) -> Result<bool> {
         let mut tx = self.begin().await?;
         let (run, _) = lock_named(&mut tx, name.dag_id, name.run_id).await?;
         let subject = format!("{}/{}/{}", name.dag_id, name.run_id, name.task_id);
@@ -94,6 +109,9 @@ impl Store {
         if state.is_final() {
             return Err(Error::Refused { message: format!("{subject} waits no more: it is {state}") });
         }
+        if state == model::TaskState::Running {
+            return Ok(false);
+        }
         let decision = if approved { "approved" } else { "rejected" };
         sqlx::query(
             "update approvals set decision = $4, decided_by = $5, decided_at = $6, comment = $7
@@ -114,7 +132,7 @@ impl Store {
         audit::record(&mut tx, who, action, &subject, &details, now).await?;
         ring(&mut tx, "runs").await?;
         tx.commit().await?;
-        Ok(())
+        Ok(true)
     }
 }
 

@@ -31,6 +31,13 @@ struct Waiting {
     window_end: Option<DateTime<Utc>>,
 }
 
+/// Dags with events that they have not run for, and the assets of those.
+pub(crate) const WAITING: &str = "
+select d.dag_id, d.version_id, q.assets from dags d
+join (select dag_id, array_agg(distinct asset) as assets from asset_queue group by dag_id) q on q.dag_id = d.dag_id
+where d.present and not d.paused and d.schedule_kind = 'assets' and d.version_id is not null
+order by d.dag_id";
+
 impl Store {
     /// Starts a run of each present dag, not paused, whose assets were written: all of them or any, as its schedule says. One transaction a
     /// dag: its run, its row in the ledger, and its queue. Returns how many runs were made.
@@ -43,14 +50,7 @@ impl Store {
         .bind(WAITING_MAX)
         .execute(&self.pool)
         .await?;
-        let waiting = sqlx::query_as::<_, (String, i64, Vec<String>)>(
-            "select d.dag_id, d.version_id, q.assets from dags d
-             join (select dag_id, array_agg(distinct asset) as assets from asset_queue group by dag_id) q on q.dag_id = d.dag_id
-             where d.present and not d.paused and d.schedule_kind = 'assets' and d.version_id is not null
-             order by d.dag_id",
-        )
-        .fetch_all(&self.pool)
-        .await?;
+        let waiting = sqlx::query_as::<_, (String, i64, Vec<String>)>(WAITING).fetch_all(&self.pool).await?;
         let mut made = 0;
         for (dag_id, version_id, assets) in waiting {
             let dag = self.dag_version(version_id).await?;

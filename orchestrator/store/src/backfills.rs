@@ -18,6 +18,13 @@ use std::sync::Arc;
 /// Rows of one statement.
 const STEP: usize = 500;
 
+/// Only open backfills and open runs are looked at.
+pub(crate) const COMPLETE: &str = "
+update backfills b set state = 'completed', ended_at = $1
+where b.ended_at is null
+   and not exists (select 1 from runs r where r.dag_id = b.dag_id and r.state = 'queued' and r.backfill = b.id)
+   and not exists (select 1 from runs r where r.dag_id = b.dag_id and r.state = 'running' and r.backfill = b.id)";
+
 impl Store {
     /// Carries the plan of this instant out: makes runs for gaps, clears what is run again on the newest version. Nothing to do is refused.
     pub async fn create_backfill(
@@ -213,15 +220,7 @@ impl Store {
 
     /// Backfills without an open run are completed. Returns how many were.
     pub async fn complete_backfills(&self, now: DateTime<Utc>) -> Result<usize> {
-        let done = sqlx::query(
-            "update backfills b set state = 'completed', ended_at = $1
-             where b.ended_at is null
-                and not exists (select 1 from runs r where r.dag_id = b.dag_id and r.state = 'queued' and r.backfill = b.id)
-                and not exists (select 1 from runs r where r.dag_id = b.dag_id and r.state = 'running' and r.backfill = b.id)",
-        )
-        .bind(now)
-        .execute(&self.pool)
-        .await?;
+        let done = sqlx::query(COMPLETE).bind(now).execute(&self.pool).await?;
         Ok(usize::try_from(done.rows_affected()).unwrap_or(usize::MAX))
     }
 }

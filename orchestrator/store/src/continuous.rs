@@ -19,19 +19,19 @@ enum Made {
     Nothing,
 }
 
+/// Dags whose next run may be due.
+pub(crate) const CONTINUOUS: &str = "
+select d.dag_id from dags d
+where d.present and d.schedule_kind = 'continuous' and not d.paused
+   and not exists (select 1 from runs r where r.dag_id = d.dag_id and r.state = 'queued')
+   and not exists (select 1 from runs r where r.dag_id = d.dag_id and r.state = 'running')
+order by d.dag_id";
+
 impl Store {
     /// Makes a run, and its row in the ledger, of each present dag on `@continuous` that is not paused and has no open run. At most one a
     /// second of each dag. Returns how many were made, and the next instant at which one will be due.
     pub async fn continuous_due(&self, now: DateTime<Utc>) -> Result<(usize, Option<DateTime<Utc>>)> {
-        let dags = sqlx::query_scalar::<_, String>(
-            "select d.dag_id from dags d
-             where d.present and d.schedule_kind = 'continuous' and not d.paused
-                and not exists (select 1 from runs r where r.dag_id = d.dag_id and r.state = 'queued')
-                and not exists (select 1 from runs r where r.dag_id = d.dag_id and r.state = 'running')
-             order by d.dag_id",
-        )
-        .fetch_all(&self.pool)
-        .await?;
+        let dags = sqlx::query_scalar::<_, String>(CONTINUOUS).fetch_all(&self.pool).await?;
         let (mut made, mut next) = (0, None::<DateTime<Utc>>);
         for dag_id in dags {
             match in_tx("continuous due", || self.make_continuous(&dag_id, now)).await? {

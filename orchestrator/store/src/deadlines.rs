@@ -24,6 +24,20 @@ struct Due {
     ended_at: Option<DateTime<Utc>>,
 }
 
+/// Deadlines that have come, and what they were for.
+pub(crate) const DUE: &str = "
+with due as (
+   select run, task, due_at from deadlines where missed_at is null and due_at <= $1
+   order by due_at, run, task limit $2 for update skip locked
+)
+select d.run, d.task, d.due_at, r.version_id, r.dag_id, r.run_id, r.state as run_state, r.ended_at as run_ended_at,
+   i.open, i.ended_at
+from due d join runs r on r.id = d.run
+cross join lateral (
+   select count(*) filter (where i.ended_at is null) as open, max(i.ended_at) as ended_at from task_instances i
+   where i.run = d.run and i.task = d.task
+) i";
+
 impl Store {
     /// Looks at deadlines that have come, at most `limit`: those that were kept are removed, those that were missed are marked and the
     /// dag's `notify` entries for deadlines become notifications, in one transaction. Returns how many were missed, and the next
@@ -96,23 +110,8 @@ impl Due {
 
 /// Rows that another node looks at just now are left to it.
 async fn due(conn: &mut PgConnection, now: DateTime<Utc>, limit: usize) -> Result<Vec<Due>> {
-    let due = sqlx::query_as(
-        "with due as (
-            select run, task, due_at from deadlines where missed_at is null and due_at <= $1
-            order by due_at, run, task limit $2 for update skip locked
-         )
-         select d.run, d.task, d.due_at, r.version_id, r.dag_id, r.run_id, r.state as run_state, r.ended_at as run_ended_at,
-            i.open, i.ended_at
-         from due d join runs r on r.id = d.run
-         cross join lateral (
-            select count(*) filter (where i.ended_at is null) as open, max(i.ended_at) as ended_at from task_instances i
-            where i.run = d.run and i.task = d.task
-         ) i",
-    )
-    .bind(now)
-    .bind(i64::try_from(limit).unwrap_or(i64::MAX))
-    .fetch_all(conn)
-    .await?;
+    let due =
+        sqlx::query_as(DUE).bind(now).bind(i64::try_from(limit).unwrap_or(i64::MAX)).fetch_all(conn).await?;
     Ok(due)
 }
 

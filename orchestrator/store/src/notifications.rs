@@ -62,6 +62,19 @@ impl NewNotification {
     }
 }
 
+/// Takes what is due; what was taken too often is dead.
+pub(crate) const CLAIM: &str = "
+with due as (
+   select id from notifications where state = 'waiting' and next_at <= $1 order by next_at, id limit $2
+   for no key update skip locked
+), dead as (
+   update notifications n set state = 'dead', next_at = null, error = coalesce(error, 'its senders died')
+   from due where n.id = due.id and n.tries >= $4
+)
+update notifications n set tries = tries + 1, next_at = $3 from due
+where n.id = due.id and n.tries < $4
+returning n.id, n.event, n.run, n.target::text as target, n.body::text as body, n.tries";
+
 impl Store {
     /// Takes notifications that are due, at most `limit`. They come back at `again_at` unless the sender says what became of them.
     pub async fn claim_notifications(
@@ -71,24 +84,13 @@ impl Store {
         again_at: DateTime<Utc>,
     ) -> Result<Vec<Outgoing>> {
         let mut tx = self.begin().await?;
-        let claimed = sqlx::query_as::<_, Claimed>(
-            "with due as (
-                select id from notifications where state = 'waiting' and next_at <= $1 order by next_at, id limit $2
-                for no key update skip locked
-             ), dead as (
-                update notifications n set state = 'dead', next_at = null, error = coalesce(error, 'its senders died')
-                from due where n.id = due.id and n.tries >= $4
-             )
-             update notifications n set tries = tries + 1, next_at = $3 from due
-             where n.id = due.id and n.tries < $4
-             returning n.id, n.event, n.run, n.target::text as target, n.body::text as body, n.tries",
-        )
-        .bind(now)
-        .bind(i64::try_from(limit).unwrap_or(i64::MAX))
-        .bind(again_at)
-        .bind(TRIES_MAX)
-        .fetch_all(&mut *tx)
-        .await?;
+        let claimed = sqlx::query_as::<_, Claimed>(CLAIM)
+            .bind(now)
+            .bind(i64::try_from(limit).unwrap_or(i64::MAX))
+            .bind(again_at)
+            .bind(TRIES_MAX)
+            .fetch_all(&mut *tx)
+            .await?;
         let runs = self.runs_of(&mut tx, &claimed).await?;
         tx.commit().await?;
         let mut outgoing = Vec::with_capacity(claimed.len());

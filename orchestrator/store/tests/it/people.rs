@@ -54,6 +54,21 @@ async fn a_question_is_answered_once_and_clearing_asks_anew() {
     assert_eq!(world.store.list_approvals(&open).await.unwrap().1, 1);
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_answer_that_comes_while_the_task_looks_for_one_is_not_missed() {
+    let world = world().await;
+    let run = world.started(&dag("d", vec![task("ok", &[])])).await;
+    let attempt = world.claim_one().await;
+    let asker = Asker { run, task: 0, map_index: -1 };
+    world.store.ask_approval(&asker, "publish?", at(1)).await.unwrap();
+    let store = world.store.clone();
+    let answer = tokio::spawn(async move { store.decide_approval(NAME, true, "bob", "", at(2)).await });
+    world.end(&attempt, Ending::Poke { again_in: Duration::from_secs(3600) }, at(2)).await;
+    answer.await.unwrap().unwrap();
+    let wakes = "select count(*) from runs where wake_at = timestamptz '2026-03-01T12:00:02Z'";
+    assert_eq!(world.count(wakes).await, 1, "it looks at once");
+}
+
 #[tokio::test]
 async fn nobody_answers_for_a_task_that_waits_no_more() {
     let world = world().await;
