@@ -211,11 +211,15 @@ impl Round for DagBag {
 
     async fn tick(&mut self) -> Result<Again> {
         let now = self.core.clock.now();
+        // A node that is not registered yet gets no duty, and that says nothing of others.
+        let knows_others = self.core.node.is_registered();
         if self.duty.hold(now).await?.is_none() {
             self.known.clear();
             self.held = None;
             self.kinds = Kinds::none(&self.core.registry);
-            self.core.dags_loaded.cancel();
+            if knows_others {
+                self.core.dags_loaded.cancel();
+            }
             return Ok(Again::At(self.duty.again_at(now)));
         }
         let began = Instant::now();
