@@ -20,3 +20,17 @@ pub enum Error {
     #[error("postgres: {0}")]
     Db(#[from] sqlx::Error),
 }
+
+impl Error {
+    /// Whether the rows that were read are to blame, not the way to them: others may still be read.
+    pub(crate) fn is_of_the_rows(&self) -> bool {
+        match self {
+            Error::Inconsistent { .. } => true,
+            // Integrity, data, and what our own functions raise; not connections, resources, or an operator.
+            Error::Db(sqlx::Error::Database(error)) => error
+                .code()
+                .is_some_and(|code| ["22", "23", "P0"].iter().any(|class| code.starts_with(class))),
+            _ => false,
+        }
+    }
+}

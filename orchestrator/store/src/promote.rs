@@ -40,6 +40,7 @@ impl Store {
         // An equal share for each dag first, so that one with thousands of runs does not hold up the others.
         let share = limit.div_ceil(dags.len().max(1));
         let mut promoted = Vec::new();
+        let mut failed = None;
         let mut room = claim.cloned();
         for dag_id in dags {
             let share = share.min(limit.saturating_sub(promoted.len()));
@@ -49,6 +50,11 @@ impl Store {
             let claim = room.as_ref();
             let started = match in_tx("promote", || self.promote_dag(&dag_id, share, now, claim)).await {
                 Ok(started) => started,
+                Err(error) if error.is_of_the_rows() => {
+                    tracing::error!(dag_id, %error, "no run of this dag can be started");
+                    failed = failed.or(Some(error));
+                    continue;
+                }
                 Err(error) if promoted.is_empty() => return Err(error),
                 Err(error) => {
                     // What the dags before it brought is committed, and its claims are only known from this answer.
@@ -62,7 +68,10 @@ impl Store {
             }
             promoted.extend(started);
         }
-        Ok(promoted)
+        match failed {
+            Some(error) if promoted.is_empty() => Err(error),
+            _ => Ok(promoted),
+        }
     }
 
     /// Rings for what was left undone. That this fails too is left to the next call that fails.

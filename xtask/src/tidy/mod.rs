@@ -14,7 +14,7 @@ pub fn run(root: &Path) -> Result<()> {
     let mut problems = arrows::check(root)?;
     problems.extend(sizes::check(root, &files));
     problems.extend(words::check(root, &files));
-    problems.extend(documents::check(root));
+    problems.extend(documents::check(root, &files));
     if problems.is_empty() {
         return Ok(());
     }

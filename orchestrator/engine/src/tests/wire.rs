@@ -4,12 +4,23 @@ use super::world::{World, dag, task};
 use model::RunState;
 use serde_json::json;
 use std::sync::Arc;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
 /// Passes bytes on while it is whole.
 pub struct Wire {
-    whole: watch::Sender<bool>,
+    state: watch::Sender<State>,
+    /// Answers that still pass while it is deaf; -1 once one has vanished.
+    passing: Arc<watch::Sender<i64>>,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum State {
+    Whole,
+    /// Requests go through, answers vanish.
+    Deaf,
+    Cut,
 }
 
 impl Wire {
@@ -21,33 +32,74 @@ impl Wire {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let at = if login.is_empty() { String::new() } else { "@".to_owned() };
         let through = format!("{scheme}://{login}{at}{}/{path}", listener.local_addr().unwrap());
-        let (whole, state) = watch::channel(true);
+        let wire =
+            Arc::new(Wire { state: watch::channel(State::Whole).0, passing: Arc::new(watch::channel(0).0) });
+        let (state, passing) = (wire.state.subscribe(), wire.passing.clone());
         let target = target.to_owned();
         tokio::spawn(async move {
             while let Ok((near, _)) = listener.accept().await {
-                tokio::spawn(pass(near, target.clone(), state.clone()));
+                tokio::spawn(pass(near, target.clone(), state.clone(), passing.clone()));
             }
         });
-        (Arc::new(Wire { whole }), through)
+        (wire, through)
     }
 
     pub fn cut(&self) {
-        self.whole.send_replace(false);
+        self.state.send_replace(State::Cut);
     }
 
     pub fn mend(&self) {
-        self.whole.send_replace(true);
+        self.state.send_replace(State::Whole);
+    }
+
+    /// So many answers still pass, later ones vanish.
+    pub fn swallow_answers_after(&self, passing: i64) {
+        self.passing.send_replace(passing);
+        self.state.send_replace(State::Deaf);
+    }
+
+    /// Until an answer has vanished.
+    pub async fn swallowed(&self) {
+        let _ = self.passing.subscribe().wait_for(|passing| *passing < 0).await;
     }
 }
 
-async fn pass(mut near: TcpStream, target: String, mut whole: watch::Receiver<bool>) {
-    if !*whole.borrow() {
+async fn pass(
+    near: TcpStream,
+    target: String,
+    mut state: watch::Receiver<State>,
+    passing: Arc<watch::Sender<i64>>,
+) {
+    if *state.borrow() == State::Cut {
         return;
     }
-    let Ok(mut far) = TcpStream::connect(&target).await else { return };
+    let Ok(far) = TcpStream::connect(&target).await else { return };
+    let ((mut near_read, mut near_write), (mut far_read, mut far_write)) =
+        (near.into_split(), far.into_split());
+    let look = state.clone();
+    let answers = async {
+        let mut buffer = vec![0; 16 << 10];
+        loop {
+            let length = far_read.read(&mut buffer).await.unwrap_or(0);
+            if length == 0 {
+                return;
+            }
+            let is_deaf = *look.borrow() == State::Deaf;
+            if is_deaf {
+                passing.send_modify(|passing| *passing = (*passing - 1).max(-1));
+            }
+            if is_deaf && *passing.borrow() < 0 {
+                continue;
+            }
+            if near_write.write_all(&buffer[..length]).await.is_err() {
+                return;
+            }
+        }
+    };
     tokio::select! {
-        _ = tokio::io::copy_bidirectional(&mut near, &mut far) => {}
-        _ = whole.wait_for(|whole| !whole) => {}
+        _ = tokio::io::copy(&mut near_read, &mut far_write) => {}
+        () = answers => {}
+        _ = state.wait_for(|state| *state == State::Cut) => {}
     }
 }
 

@@ -178,6 +178,26 @@ async fn a_promoted_run_is_claimed_in_the_same_commit_within_the_free_slots() {
 }
 
 #[tokio::test]
+async fn a_dag_that_cannot_be_started_holds_back_no_other() {
+    let world = world().await;
+    for (dag, seconds) in [("broken", -2), ("whole", -1)] {
+        world.trigger(&wide(dag, 1), "r1").await;
+        let earlier = sqlx::query("update runs set run_after = $1 where dag_id = $2");
+        earlier.bind(at(seconds)).bind(dag).execute(&world.pool).await.unwrap();
+    }
+    let broke = sqlx::query("update dag_versions set spec = '{}' where dag_id = 'broken'");
+    broke.execute(&world.pool).await.unwrap();
+    // It has not read any version yet.
+    let store = store::Store::connect(world.database.url(), 2).await.unwrap();
+    let promoted = store.promote(now(), 10, Some(&world.slots(8))).await.unwrap();
+    assert_eq!(promoted.iter().map(|(_, advanced)| advanced.claimed.len()).sum::<usize>(), 1);
+    assert_eq!(
+        world.count("select count(*) from runs where dag_id = 'whole' and state = 'running'").await,
+        1
+    );
+}
+
+#[tokio::test]
 async fn what_was_claimed_for_one_dag_is_not_lost_when_the_next_dag_fails() {
     let world = world().await;
     world.trigger(&wide("whole", 1), "r1").await;
