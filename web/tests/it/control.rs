@@ -48,15 +48,16 @@ impl Api {
     /// The newest entry of the audit log with this action.
     async fn audited(&self, action: &str) -> Value {
         let logs = self.get("/eventLogs?limit=100").await;
-        let found = logs["event_logs"].as_array().unwrap().iter().find(|log| log["event"] == action).cloned();
+        let found =
+            logs["event_logs"].as_array().expect("a list").iter().find(|log| log["event"] == action).cloned();
         let found = found.unwrap_or_else(|| panic!("no {action} in {logs}"));
-        serde_json::from_str(found["extra"].as_str().unwrap()).unwrap()
+        serde_json::from_str(found["extra"].as_str().expect("text")).expect("JSON")
     }
 }
 
 fn tasks(told: &Value) -> Vec<String> {
-    let rows = told["task_instances"].as_array().unwrap();
-    rows.iter().map(|row| row["task_id"].as_str().unwrap().to_string()).collect()
+    let rows = told["task_instances"].as_array().expect("a list");
+    rows.iter().map(|row| row["task_id"].as_str().expect("text").to_string()).collect()
 }
 
 #[tokio::test]

@@ -40,11 +40,17 @@ impl Browser {
     }
 
     async fn state(&self, run: usize) -> RunState {
-        self.world.store.run("hourly", &self.world.runs[run]).await.unwrap().unwrap().state
+        self.world.store.run("hourly", &self.world.runs[run]).await.expect("reads").expect("is there").state
     }
 
     async fn task(&self, run: usize, task: &str) -> TaskState {
-        self.world.store.instance("hourly", &self.world.runs[run], task, -1).await.unwrap().unwrap().state
+        self.world
+            .store
+            .instance("hourly", &self.world.runs[run], task, -1)
+            .await
+            .expect("reads")
+            .expect("is there")
+            .state
     }
 }
 

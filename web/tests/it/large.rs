@@ -30,7 +30,7 @@ fn wide(grouped: bool) -> Dag {
     for i in 1..TASKS {
         let id = if grouped { format!("g{:02}.t{i}", i % 100) } else { format!("t{i}") };
         let group = grouped.then(|| format!("g{:02}", i % 100));
-        let needs = vec![if i <= 1_000 { 0 } else { i - 1_000 }];
+        let needs = vec![i.saturating_sub(1_000)];
         tasks.push(TaskDef { id, group, uses: "process".into(), needs, ..TaskDef::default() });
     }
     seed::dag(if grouped { "grouped" } else { "wide" }, Schedule::Manual, tasks)
