@@ -2,6 +2,7 @@
 
 use crate::address;
 use crate::env::Env;
+use crate::text::Text;
 use crate::with;
 use async_trait::async_trait;
 use model::task::{Stream, WithProblem};
@@ -25,7 +26,7 @@ struct With {
     #[serde(default)]
     method: Option<String>,
     #[serde(default)]
-    headers: BTreeMap<String, String>,
+    headers: BTreeMap<String, Text>,
     /// Sent as JSON.
     #[serde(default)]
     json: Option<Value>,
@@ -54,7 +55,7 @@ impl Http {
             name.parse().map_err(|_| TaskError::Fail(format!("with.method: `{name}` is no HTTP method")))?;
         let mut request = self.env.http.request(method, &with.url);
         for (name, value) in &with.headers {
-            request = request.header(name, value);
+            request = request.header(name, &value.0);
         }
         request = match (with.json, with.body) {
             (Some(json), _) => request.json(&json),

@@ -28,6 +28,7 @@ mod service_lines;
 mod span;
 mod sql;
 mod stream;
+mod text;
 mod trigger;
 mod venv;
 mod wait;

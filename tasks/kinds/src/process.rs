@@ -3,6 +3,7 @@
 use crate::child;
 use crate::env::Env;
 use crate::program;
+use crate::text::Text;
 use crate::with;
 use async_trait::async_trait;
 use model::task::WithProblem;
@@ -17,7 +18,7 @@ use std::sync::Arc;
 #[serde(deny_unknown_fields)]
 struct With {
     /// The program and its arguments, one list item each; no shell expands them.
-    command: Vec<String>,
+    command: Vec<Text>,
     /// The folder to run in, from the dags folder; that folder itself if not said.
     #[serde(default)]
     cwd: Option<PathBuf>,
@@ -65,6 +66,7 @@ impl Task for Process {
             .command
             .split_first()
             .ok_or_else(|| TaskError::Fail("with.command names no program".to_string()))?;
+        let program = &program.0;
         let mut command = child::command(Path::new(program));
         command.args(arguments).current_dir(self.env.dags_dir.join(with.cwd.unwrap_or_default()));
         program::run(command, &ctx, &self.env, program, None).await

@@ -3,6 +3,7 @@
 use crate::child;
 use crate::env::Env;
 use crate::program;
+use crate::text::Text;
 use crate::venv::{self, Requirements};
 use crate::with;
 use async_trait::async_trait;
@@ -28,7 +29,7 @@ struct With {
     script: Option<PathBuf>,
     /// Arguments: `sys.argv[1:]`. Put what comes from outside here, not into the text.
     #[serde(default)]
-    args: Vec<String>,
+    args: Vec<Text>,
     /// Packages to install, as in a requirements file: `[pandas==2.3.3]`; or the path of such a file, from the dags folder.
     #[serde(default)]
     requirements: Packages,

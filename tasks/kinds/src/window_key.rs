@@ -36,6 +36,9 @@ impl TryFrom<Value> for WindowKey {
         }
         let wrong = |why: String| format!("{why}; write same, none or {{start: instant, end: instant}}");
         let shown = value.to_string();
+        if !value.is_object() {
+            return Err(wrong(format!("{shown} is no window")));
+        }
         let window: Window =
             serde_json::from_value(value).map_err(|error| wrong(format!("{shown} is no window: {error}")))?;
         if window.start >= window.end {

@@ -4,6 +4,7 @@ use super::{Look, Pace, Waits};
 use crate::env::Env;
 use crate::http::read_body;
 use crate::span::Span;
+use crate::text::Text;
 use crate::{address, with};
 use async_trait::async_trait;
 use minijinja::{Environment, Expression, UndefinedBehavior};
@@ -27,7 +28,7 @@ const FUEL: u64 = 100_000;
 struct With {
     url: String,
     #[serde(default)]
-    headers: BTreeMap<String, String>,
+    headers: BTreeMap<String, Text>,
     /// The statuses that are wished; all of 200 to 299 if not said.
     #[serde(default)]
     status: Vec<u16>,
@@ -64,7 +65,7 @@ impl Http {
         let shown = address::page(&with.url);
         let mut request = self.env.http.get(&with.url);
         for (name, value) in &with.headers {
-            request = request.header(name, value);
+            request = request.header(name, &value.0);
         }
         let request = request
             .build()

@@ -8,9 +8,9 @@ use serde_json::json;
 async fn arguments_reach_the_program_as_they_are_and_its_lines_the_log() {
     let bench = Bench::new();
     let outcome =
-        bench.run("process", json!({"command": ["printf", "%s\\n", "a b", "$HOME; rm -rf /"]})).await;
+        bench.run("process", json!({"command": ["printf", "%s\\n", "a b", "$HOME; rm -rf /", 3]})).await;
     assert!(matches!(outcome, Ok(Outcome::Done { .. })), "{outcome:?}");
-    assert_eq!(bench.told.text(), ["a b", "$HOME; rm -rf /"]);
+    assert_eq!(bench.told.text(), ["a b", "$HOME; rm -rf /", "3"]);
 }
 
 #[tokio::test]
