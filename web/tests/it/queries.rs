@@ -1,12 +1,16 @@
-//! How many statements a request sends to Postgres: sqlx tells of each through `tracing`.
+//! How many statements a request sends to Postgres: sqlx tells of each through `tracing`. One subscriber serves all tests and counts by thread:
+//! each test runs on a thread of its own, as `tokio::test` does.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::cell::Cell;
+use std::sync::Once;
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Metadata, Subscriber};
 
-#[derive(Clone, Default)]
-struct Counter(Arc<AtomicUsize>);
+thread_local! {
+    static QUERIES: Cell<usize> = const { Cell::new(0) };
+}
+
+struct Counter;
 
 impl Subscriber for Counter {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
@@ -22,7 +26,7 @@ impl Subscriber for Counter {
     fn record_follows_from(&self, _: &Id, _: &Id) {}
 
     fn event(&self, _: &Event<'_>) {
-        self.0.fetch_add(1, Relaxed);
+        QUERIES.set(QUERIES.get() + 1);
     }
 
     fn enter(&self, _: &Id) {}
@@ -30,11 +34,13 @@ impl Subscriber for Counter {
     fn exit(&self, _: &Id) {}
 }
 
-/// What comes of `request`, and how many statements it took. The test runs on one thread, as `tokio::test` does.
+/// What comes of `request`, and how many statements it took.
 pub async fn counted<T>(request: impl Future<Output = T>) -> (T, usize) {
-    let counter = Counter::default();
-    let guard = tracing::subscriber::set_default(counter.clone());
+    static INSTALLED: Once = Once::new();
+    INSTALLED.call_once(|| {
+        tracing::subscriber::set_global_default(Counter).expect("no other subscriber in these tests");
+    });
+    let before = QUERIES.get();
     let answer = request.await;
-    drop(guard);
-    (answer, counter.0.load(Relaxed))
+    (answer, QUERIES.get() - before)
 }
