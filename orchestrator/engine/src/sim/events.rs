@@ -1,6 +1,6 @@
 //! What happened in a simulation: the newest events for people, and a hash over all, by which two runs of a seed are compared.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::time::Duration;
 
@@ -24,13 +24,16 @@ pub(crate) struct Events {
     pub count: u64,
     /// FNV-1a over all events.
     pub hash: u64,
-    /// All of them are kept.
-    pub keeps_all: bool,
+    /// How often what happened.
+    pub counts: Counts,
 }
+
+pub(crate) type Counts = BTreeMap<&'static str, u64>;
 
 impl Default for Events {
     fn default() -> Self {
-        Events { newest: VecDeque::new(), count: 0, hash: 0xcbf2_9ce4_8422_2325, keeps_all: false }
+        let (newest, counts) = (VecDeque::with_capacity(SHOWN), Counts::new());
+        Events { newest, count: 0, hash: 0xcbf2_9ce4_8422_2325, counts }
     }
 }
 
@@ -42,10 +45,15 @@ impl Events {
         self.fold(event.what.len() as u64 | (event.note.len() as u64) << 32);
         event.what.bytes().for_each(|byte| self.fold(u64::from(byte)));
         event.numbers.into_iter().for_each(|number| self.fold(number as u64));
-        if self.newest.len() == SHOWN && !self.keeps_all {
+        self.saw(event.what);
+        if self.newest.len() == SHOWN {
             self.newest.pop_front();
         }
         self.newest.push_back(event);
+    }
+
+    pub fn saw(&mut self, what: &'static str) {
+        *self.counts.entry(what).or_default() += 1;
     }
 
     fn fold(&mut self, word: u64) {

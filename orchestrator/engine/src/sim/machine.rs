@@ -49,7 +49,6 @@ pub(crate) struct Machine {
     pub booted_at: Duration,
     pub disturbed_until: Duration,
     pub ear: Option<mpsc::Sender<Ring>>,
-    pub deaf_until: Duration,
 }
 
 impl Machine {
@@ -72,7 +71,6 @@ impl Machine {
             booted_at: zero,
             disturbed_until: zero,
             ear: None,
-            deaf_until: zero,
         }
     }
 

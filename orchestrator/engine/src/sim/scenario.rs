@@ -2,6 +2,7 @@
 
 use super::dags;
 use super::dice::Dice;
+use super::events::Counts;
 use super::machine::{self, Machine};
 use super::store::{Plant, Tables};
 use super::world::{Faults, World, epoch};
@@ -28,6 +29,7 @@ pub(crate) struct Told {
     pub hash: u64,
     pub executions: u64,
     pub runs: usize,
+    pub counts: Counts,
 }
 
 pub(crate) fn play(seed: u64, plant: Option<Plant>) -> Told {
@@ -51,6 +53,7 @@ pub(crate) fn play(seed: u64, plant: Option<Plant>) -> Told {
         hash: inner.events.hash,
         executions: inner.started,
         runs: inner.tables.runs.len(),
+        counts: inner.counts(),
     }
 }
 
@@ -398,6 +401,28 @@ fn calm(world: &Arc<World>) {
 }
 
 impl super::world::Inner {
+    /// What happened, and how attempts, tasks and runs ended.
+    fn counts(&self) -> Counts {
+        let mut counts = self.events.counts.clone();
+        let mut saw = |what: &'static str| *counts.entry(what).or_default() += 1;
+        self.tables.history.iter().for_each(|past| saw(past.ending));
+        for run in self.tables.runs.values() {
+            saw(match run.state {
+                RunState::Success => "run succeeded",
+                RunState::Failed => "run failed",
+                RunState::Cancelled => "run cancelled",
+                RunState::Queued | RunState::Running => "run open",
+            });
+            run.retries
+                .keys()
+                .for_each(|id| saw(if id.is_empty() { "run retried" } else { "group retried" }));
+            run.items.keys().for_each(|_| saw("expanded"));
+        }
+        self.tables.ticks.iter().filter(|tick| !tick.ran).for_each(|_| saw("tick skipped"));
+        counts.insert("stale end", self.tables.stale_ends);
+        counts
+    }
+
     /// A run, for people.
     fn shown(&self, run: i64) -> String {
         let row = self.tables.run_row(run);

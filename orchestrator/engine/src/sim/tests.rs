@@ -1,5 +1,6 @@
 //! Thousands of seeds, and the proof that the rules find bugs.
 
+use super::events::Counts;
 use super::scenario::{Told, play};
 use super::store::Plant;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
@@ -73,6 +74,57 @@ fn a_seed_is_the_same_story_each_time() {
             "seed {seed}"
         );
     }
+}
+
+/// Rules over a world in which nothing happens would prove nothing.
+#[test]
+fn the_seeds_reach_all_kinds_of_trouble() {
+    let mut counts = Counts::new();
+    for seed in 1..=300 {
+        for (what, count) in play(seed, None).counts {
+            *counts.entry(what).or_default() += count;
+        }
+    }
+    let wanted = [
+        "crashes",
+        "is asked to leave",
+        "left",
+        "freezes",
+        "thaws",
+        "is cut off",
+        "is deaf",
+        "is slow",
+        "loses calls",
+        "sets its clock",
+        "request lost",
+        "reply lost",
+        "stale end",
+        "orphan given back",
+        "end lost",
+        "clear",
+        "cancel",
+        "pause",
+        "done",
+        "skipped",
+        "poke",
+        "failed",
+        "failed_for_good",
+        "timed_out",
+        "cancelled",
+        "lost",
+        "run succeeded",
+        "run failed",
+        "run cancelled",
+        "run retried",
+        "group retried",
+        "expanded",
+        "tick skipped",
+        "mark ready",
+    ];
+    println!("{counts:#?}");
+    let missing: Vec<&str> =
+        wanted.into_iter().filter(|what| counts.get(what).copied().unwrap_or_default() < 10).collect();
+    assert!(missing.is_empty(), "hardly ever seen: {missing:?}");
 }
 
 #[test]

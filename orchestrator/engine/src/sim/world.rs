@@ -67,6 +67,14 @@ pub(crate) struct Execution {
     pub is_service: bool,
 }
 
+impl std::fmt::Display for Execution {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (run, task, map_index) = self.key;
+        let Execution { attempt, machine, boot, .. } = self;
+        write!(f, "attempt {attempt} (task {task} [{map_index}] of run {run}) on node {machine}, boot {boot}")
+    }
+}
+
 pub(crate) fn epoch() -> DateTime<Utc> {
     DateTime::from_timestamp(1_795_341_600, 0).expect("in range")
 }
@@ -134,6 +142,7 @@ impl World {
     ) -> store::Result<T> {
         let (at, now) = (self.elapsed(), self.now());
         let mut inner = self.lock();
+        let ended = inner.tables.history.len();
         let answer = body(&mut inner.tables);
         let touched = std::mem::take(&mut inner.tables.touched);
         let rings = inner.tables.take_rings();
@@ -142,6 +151,15 @@ impl World {
             Err(store::Error::Stale { .. }) => "stale",
             Err(_) => "error",
         };
+        if !note.is_empty() {
+            inner.events.saw(note);
+        }
+        if inner.tables.history.len() > ended
+            && what == "finish"
+            && inner.tables.history[ended..].iter().any(|past| past.ending == "lost")
+        {
+            inner.events.saw("orphan given back");
+        }
         let numbers = [
             touched.first().copied().unwrap_or(-1),
             inner.tables.last_lease,
@@ -237,12 +255,11 @@ impl Inner {
                 continue;
             }
             if let Some(other) = seen.insert(execution.key, execution) {
-                return Err(format!("two live executions of one instance: {other:?} and {execution:?}"));
+                return Err(format!("two live executions of one instance: {other} and {execution}"));
             }
-            if let Some(over) =
-                machine.core.as_ref().and_then(|core| fence_fell(core)).filter(|over| *over > WAKING)
-            {
-                return Err(format!("{execution:?} goes on {over:?} after the right of its node has ended"));
+            let fell = machine.core.as_ref().and_then(|core| fence_fell(core));
+            if let Some(over) = fell.filter(|over| *over > WAKING) {
+                return Err(format!("{execution} goes on {over:?} after the right of its node has ended"));
             }
         }
         Ok(())

@@ -24,6 +24,7 @@ impl Tables {
                 self.end(end, now)?;
                 counted += 1;
             } else {
+                self.stale_ends += 1;
                 stale.push(end.attempt_id);
             }
         }

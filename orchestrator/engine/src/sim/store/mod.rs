@@ -65,6 +65,8 @@ pub(crate) struct Tables {
     pub rings: BTreeSet<&'static str>,
     /// Runs that the transaction has changed.
     pub touched: BTreeSet<i64>,
+    /// Ends that came with a lost lease.
+    pub stale_ends: u64,
     pub plant: Option<Plant>,
 }
 
@@ -72,7 +74,6 @@ pub(crate) struct DagRow {
     pub version_id: i64,
     pub paused: bool,
     pub registered_at: DateTime<Utc>,
-    pub last_was_backfill: bool,
 }
 
 pub(crate) struct RunRow {
@@ -215,12 +216,7 @@ impl Tables {
         let (id, paused) = (dag.id.clone(), dag.paused);
         self.versions.push(Arc::new(dag));
         let version_id = self.versions.len() as i64;
-        let row = self.dags.entry(id).or_insert(DagRow {
-            version_id,
-            paused,
-            registered_at: now,
-            last_was_backfill: false,
-        });
+        let row = self.dags.entry(id).or_insert(DagRow { version_id, paused, registered_at: now });
         row.version_id = version_id;
         self.ring("dags");
     }

@@ -137,7 +137,7 @@ impl RunRow {
                 continue;
             }
             for map_index in def.map_indexes() {
-                self.instances.entry((task, map_index)).or_insert_with(InstanceRow::default);
+                self.instances.entry((task, map_index)).or_default();
             }
         }
     }
