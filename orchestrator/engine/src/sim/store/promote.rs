@@ -1,6 +1,6 @@
 //! Starting queued runs, one dag a transaction, as in `store::promote`.
 
-use super::{InstanceRow, Plant, RunRow, Tables};
+use super::{Plant, RunRow, Tables};
 use chrono::{DateTime, Utc};
 use model::RunState;
 use model::dag::Overlap;
