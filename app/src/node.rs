@@ -9,7 +9,7 @@ use engine::{Engine, EngineConfig, Stats, StoreClock};
 use kinds::Env;
 use kinds::outbound::{Client, SmtpSettings};
 use lake::Lake;
-use model::{Clock, Registry};
+use model::Registry;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};

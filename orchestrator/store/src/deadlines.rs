@@ -60,7 +60,7 @@ impl Store {
                 let dag = self.version_on(&mut tx, deadline.version_id).await?;
                 let task_id = usize::try_from(deadline.task).ok().and_then(|task| dag.tasks.get(task));
                 let notice = deadline.notice(task_id.map(|task| task.id.clone()));
-                notices.extend(notice.to_all(&dag));
+                notices.extend(notice.for_all(&dag));
             }
             notifications::insert(&mut tx, &notices, now).await?;
         }

@@ -56,7 +56,7 @@ struct Claimed {
 
 impl NewNotification {
     /// One for each `notify` entry of the dag that wants this event.
-    pub fn to_all(self, dag: &Dag) -> Vec<NewNotification> {
+    pub fn for_all(self, dag: &Dag) -> Vec<NewNotification> {
         let wanted = dag.notify.iter().filter(|notify| notify.on.contains(&self.event));
         wanted.map(|notify| NewNotification { target: Some(notify.to.clone()), ..self.clone() }).collect()
     }

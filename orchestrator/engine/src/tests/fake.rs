@@ -216,50 +216,56 @@ impl FakeKind {
                 self.fake.pass(&ctx.task_id).await;
                 Ok(done)
             }
-            // Says that it is ready at the first pass of its gate, fails at the second.
-            "serve" => {
-                tokio::select! {
-                    () = self.fake.pass(&ctx.task_id) => ctx.sink.ready(),
-                    () = ctx.cancel.cancelled() => return Err(TaskError::Cancelled),
-                }
-                ctx.sink.status(json!({ "lag": 0 }));
-                tokio::select! {
-                    () = self.fake.pass(&ctx.task_id) => Err(TaskError::Retry("the service broke".to_owned())),
-                    () = ctx.cancel.cancelled() => {
-                        self.fake.tell("cancel", ctx);
-                        Err(TaskError::Cancelled)
-                    }
-                }
-            }
-            // Listens until it is stopped; each pass of its gate tells the next of its statuses.
-            "listen" => {
-                if ctx.with.get("ready").is_some() {
-                    ctx.sink.ready();
-                }
-                for status in ctx.with.get("statuses").and_then(Value::as_array).into_iter().flatten() {
-                    ctx.sink.status(status.clone());
-                    self.fake.tell("told", ctx);
-                    tokio::select! {
-                        () = self.fake.pass(&ctx.task_id) => {}
-                        () = ctx.cancel.cancelled() => return Err(TaskError::Cancelled),
-                    }
-                }
-                ctx.cancel.cancelled().await;
+            "serve" => self.serve(ctx).await,
+            "listen" => self.listen(ctx).await,
+            "approve" => approve(ctx).await,
+            other => Err(TaskError::Fail(format!("the test asks for an unknown '{other}'"))),
+        }
+    }
+
+    /// Says that it is ready at the first pass of its gate, fails at the second.
+    async fn serve(&self, ctx: &TaskContext) -> Result<Outcome, TaskError> {
+        tokio::select! {
+            () = self.fake.pass(&ctx.task_id) => ctx.sink.ready(),
+            () = ctx.cancel.cancelled() => return Err(TaskError::Cancelled),
+        }
+        ctx.sink.status(json!({ "lag": 0 }));
+        tokio::select! {
+            () = self.fake.pass(&ctx.task_id) => Err(TaskError::Retry("the service broke".to_owned())),
+            () = ctx.cancel.cancelled() => {
                 self.fake.tell("cancel", ctx);
                 Err(TaskError::Cancelled)
             }
-            // Asks people.
-            "approve" => {
-                let asker = Asker { run: ctx.run, task: ctx.task, map_index: ctx.map_index };
-                match ctx.platform.approval(&asker, "may it go on?").await {
-                    Ok(Approval::Waiting) => Ok(Outcome::Poke { again_in: Duration::from_secs(3600) }),
-                    Ok(Approval::Approved { who, .. }) => Ok(Outcome::Done { outputs: json!({ "by": who }) }),
-                    Ok(Approval::Rejected { who, .. }) => Err(TaskError::Fail(format!("rejected by {who}"))),
-                    Err(error) => Err(TaskError::Retry(error.to_string())),
-                }
-            }
-            other => Err(TaskError::Fail(format!("the test asks for an unknown '{other}'"))),
         }
+    }
+
+    /// Listens until it is stopped; each pass of its gate tells the next of its statuses.
+    async fn listen(&self, ctx: &TaskContext) -> Result<Outcome, TaskError> {
+        if ctx.with.get("ready").is_some() {
+            ctx.sink.ready();
+        }
+        for status in ctx.with.get("statuses").and_then(Value::as_array).into_iter().flatten() {
+            ctx.sink.status(status.clone());
+            self.fake.tell("told", ctx);
+            tokio::select! {
+                () = self.fake.pass(&ctx.task_id) => {}
+                () = ctx.cancel.cancelled() => return Err(TaskError::Cancelled),
+            }
+        }
+        ctx.cancel.cancelled().await;
+        self.fake.tell("cancel", ctx);
+        Err(TaskError::Cancelled)
+    }
+}
+
+/// Asks people.
+async fn approve(ctx: &TaskContext) -> Result<Outcome, TaskError> {
+    let asker = Asker { run: ctx.run, task: ctx.task, map_index: ctx.map_index };
+    match ctx.platform.approval(&asker, "may it go on?").await {
+        Ok(Approval::Waiting) => Ok(Outcome::Poke { again_in: Duration::from_secs(3600) }),
+        Ok(Approval::Approved { who, .. }) => Ok(Outcome::Done { outputs: json!({ "by": who }) }),
+        Ok(Approval::Rejected { who, .. }) => Err(TaskError::Fail(format!("rejected by {who}"))),
+        Err(error) => Err(TaskError::Retry(error.to_string())),
     }
 }
 

@@ -35,7 +35,9 @@ fn settled(commands: &[Command]) -> Vec<(usize, TaskState, &str)> {
 }
 
 /// (group, used, reset, late)
-fn retries(commands: &[Command]) -> Vec<(Option<&str>, u32, Vec<usize>, Vec<usize>)> {
+type Retried<'a> = (Option<&'a str>, u32, Vec<usize>, Vec<usize>);
+
+fn retries(commands: &[Command]) -> Vec<Retried<'_>> {
     let retries = commands.iter().filter_map(|command| match command {
         Command::Retry { group, used, reset, late, .. } => {
             Some((group.as_deref(), *used, reset.iter().map(|(task, _)| *task).collect(), late.clone()))

@@ -227,7 +227,7 @@ impl<'a> Game<'a> {
                 .filter(|def| def.needs.contains(&instance.task))
                 .map(|def| def.group.as_ref().unwrap_or(&def.id))
                 .collect();
-            let chosen = after.into_iter().filter(|_| pick(2) % 2 == 0).cloned().collect();
+            let chosen = after.into_iter().filter(|_| pick(2) == 0).cloned().collect();
             instance.chosen = Some(chosen);
         }
     }

@@ -41,8 +41,9 @@ async fn a_pinned_snapshot_makes_claims_dearer_only_so_far_and_health_says_so() 
             .await
             .unwrap();
     let many = wide("many", 500);
-    for _ in 0..4 {
-        world.started(&many).await;
+    for round in 0..4 {
+        world.trigger(&many, &format!("r{round}")).await;
+        assert_eq!(world.store.promote(now(), 10, None).await.unwrap().len(), 1);
         let claimed = world.claim(500).await;
         assert_eq!(claimed.len(), 500);
         for attempt in &claimed {

@@ -1,5 +1,7 @@
 //! The store against a real Postgres: one private server for all tests, one database each.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests may fail as tests do")]
+
 mod backfills;
 mod bloat;
 mod claims;
