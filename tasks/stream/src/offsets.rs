@@ -27,7 +27,10 @@ pub async fn offsets(
     task.await.map_err(|error| Error::Thread(error.to_string()))?
 }
 
-pub(crate) fn read(brokers: &str, topics: &[String]) -> Result<BTreeMap<String, Vec<PartitionOffsets>>, Error> {
+pub(crate) fn read(
+    brokers: &str,
+    topics: &[String],
+) -> Result<BTreeMap<String, Vec<PartitionOffsets>>, Error> {
     let failed = |source| Error::Kafka { action: "read offsets", brokers: brokers.to_owned(), source };
     let consumer: BaseConsumer = ClientConfig::new()
         .set("bootstrap.servers", brokers)

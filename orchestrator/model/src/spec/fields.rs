@@ -257,8 +257,8 @@ impl Reader {
         let allowed = |c: char| c.is_ascii_alphanumeric() || "_-./:=".contains(c);
         for (node, name) in self.texts(node, what) {
             if name.is_empty() || name.len() > 200 || !name.chars().all(allowed) {
-                let hint = "write it like lake/orders: at most 200 letters, digits and _ - . / : ="
-                    .to_owned();
+                let hint =
+                    "write it like lake/orders: at most 200 letters, digits and _ - . / : =".to_owned();
                 self.problem(node.at, format!("'{name}' cannot be the name of an asset"), Some(hint));
             } else if names.iter().any(|known| known == name) {
                 self.problem(node.at, format!("'{what}' names '{name}' twice"), None);
