@@ -8,6 +8,7 @@
 mod kinds;
 mod read;
 mod scan;
+mod watch;
 
 use crate::Result;
 use crate::duty::Duty;
@@ -18,6 +19,7 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use kinds::Kinds;
 use model::{Dag, Problem, Registry};
+use notify::RecommendedWatcher;
 use read::{Reading, read_all};
 use scan::{Scan, Stamp};
 use std::collections::{BTreeMap, BTreeSet};
@@ -40,6 +42,8 @@ pub(crate) struct DagBag {
     /// The dags that the store counts as present, by their file; `None` before the first look.
     held: Option<BTreeMap<String, BTreeSet<String>>>,
     kinds: Kinds,
+    /// Made with the first look; inside `None` where folders cannot be watched.
+    watcher: Option<Option<RecommendedWatcher>>,
 }
 
 /// One file as it was read last.
@@ -81,7 +85,18 @@ impl DagBag {
     pub fn new(core: Arc<Core>) -> Self {
         let duty = Duty::new(DUTY, core.store.clone(), core.node.clone(), core.config.lease_ttl);
         let kinds = Kinds::none(&core.registry);
-        DagBag { core, duty, known: BTreeMap::new(), held: None, kinds }
+        DagBag { core, duty, known: BTreeMap::new(), held: None, kinds, watcher: None }
+    }
+
+    /// What changes between this and the first look is seen by that look.
+    async fn watch(&mut self) -> Result<()> {
+        if self.watcher.is_none() {
+            let (folder, bell) = (self.core.config.dags_dir.clone(), self.core.bells.dagbag.clone());
+            let watcher = tokio::task::spawn_blocking(move || watch::watch(&folder, bell)).await;
+            self.watcher =
+                Some(watcher.map_err(|_| Error::Interrupted("the start of watching the dags folder"))?);
+        }
+        Ok(())
     }
 
     async fn scan(&self) -> Result<Scan> {
@@ -222,6 +237,7 @@ impl Round for DagBag {
             }
             return Ok(Again::At(self.duty.again_at(now)));
         }
+        self.watch().await?;
         let began = Instant::now();
         let scan = Arc::new(self.scan().await?);
         let removed = self.forget_removed(&scan, now).await?;

@@ -84,14 +84,14 @@ async fn deliver(core: &Core, outgoing: &Outgoing) -> Result<()> {
     };
     match sent {
         Ok(()) => {
-            core.stats.notices_sent.fetch_add(1, Relaxed);
             info!(id, ?event, dag_id, run_id, "people were told");
             core.store.notification_sent(id, core.clock.now()).await?;
+            core.stats.notices_sent.fetch_add(1, Relaxed);
         }
         Err(error) => {
-            core.stats.notices_failed.fetch_add(1, Relaxed);
             let error = core.ship.masked(error);
             let next = core.store.notification_failed(id, &error, core.clock.now()).await?;
+            core.stats.notices_failed.fetch_add(1, Relaxed);
             let next = next.map_or_else(|| "given up".to_owned(), again_words);
             warn!(
                 id,

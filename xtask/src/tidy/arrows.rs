@@ -63,6 +63,7 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("petgraph", &["model", "transform"]),
     ("saphyr", &["model", "transform", "lake", "stream"]),
     ("tokio-cron-scheduler", &["engine"]),
+    ("notify", &["engine"]),
     ("clap", &["app"]),
     ("anyhow", &["app", "xtask"]),
 ];

@@ -95,14 +95,19 @@ async fn counters(world: &World) -> BTreeMap<String, (i64, i64)> {
     // What a connection has counted is told when it ends.
     let ended = "select count(pg_terminate_backend(pid, 5000)) from pg_stat_activity where datname = current_database()
         and pid <> pg_backend_pid() and backend_type = 'client backend'";
-    sqlx::query_scalar::<_, i64>(ended).fetch_one(&world.pool).await.expect("postgres answers");
+    let mut own = world.pool.acquire().await.expect("a connection");
+    sqlx::query_scalar::<_, i64>(ended).fetch_one(&mut *own).await.expect("postgres answers");
+    // Our own is told with the next transaction that ends.
+    for statement in ["select pg_stat_force_next_flush()", "select 1"] {
+        sqlx::query(statement).execute(&mut *own).await.expect("postgres answers");
+    }
     let rows: Vec<(String, i64, i64)> = sqlx::query_as(
         "select s.relname::text, s.seq_tup_read,
             (io.heap_blks_read + io.heap_blks_hit + coalesce(io.idx_blks_read, 0) + coalesce(io.idx_blks_hit, 0))::int8
          from pg_stat_user_tables s join pg_statio_user_tables io using (relid) where s.relname = any($1)",
     )
     .bind(TABLES)
-    .fetch_all(&world.pool)
+    .fetch_all(&mut *own)
     .await
     .expect("postgres answers");
     assert_eq!(rows.len(), TABLES.len());

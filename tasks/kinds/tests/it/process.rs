@@ -3,6 +3,7 @@
 use crate::support::Bench;
 use model::{Outcome, TaskError};
 use serde_json::json;
+use std::time::Duration;
 
 #[tokio::test]
 async fn arguments_reach_the_program_as_they_are_and_its_lines_the_log() {
@@ -130,6 +131,7 @@ async fn a_process_is_stopped_with_the_signal_that_its_service_names() {
     let script = "trap 'echo got INT; exit 0' INT; trap 'echo got TERM; exit 0' TERM; echo up; while :; do sleep 0.05; done";
     let mut context = bench.context(json!({"command": ["sh", "-c", script]}));
     context.stop_signal = Some("INT".to_string());
+    context.grace = Duration::from_secs(20);
     let cancel = async {
         bench.told.wait_for("up").await;
         bench.cancel.cancel();
