@@ -309,6 +309,14 @@ impl TaskDef {
         self.for_each.as_ref()?.items()
     }
 
+    /// What templates see of it when none of its instances gave outputs: failed, skipped, not run, or with nothing to give.
+    pub fn nothing_given(&self) -> Value {
+        match (&self.for_each, self.items()) {
+            (None, _) => Value::Object(Default::default()),
+            (Some(_), items) => Value::Array(vec![Value::Null; items.map_or(0, <[_]>::len)]),
+        }
+    }
+
     /// Its instances are made when it could start.
     pub fn expands_late(&self) -> bool {
         self.for_each.is_some() && self.items().is_none()

@@ -23,18 +23,19 @@ fn has_name(text: &str) -> bool {
     text.contains("tasks") && (text.contains("{{") || text.contains("{%"))
 }
 
-/// By task id; a mapped task's is an array with null for those that gave nothing.
+/// By task id, all tasks before this one; a mapped task's is an array with null for those that gave nothing.
 pub(crate) async fn upstream(
     conn: &mut PgConnection,
     run: i64,
     dag: &Dag,
     task: usize,
 ) -> Result<Map<String, Value>> {
-    let mut found = Map::new();
     let before = ancestors(dag, task);
     if before.is_empty() {
-        return Ok(found);
+        return Ok(Map::new());
     }
+    let nothing = before.iter().filter_map(|task| dag.tasks.get(usize::try_from(*task).ok()?));
+    let mut found: Map<String, Value> = nothing.map(|def| (def.id.clone(), def.nothing_given())).collect();
     let rows = sqlx::query_as::<_, (i32, i32, String, Option<i32>)>(
         "select i.task, i.map_index, i.outputs::text, case when i.map_index >= 0 then
             (select max(m.map_index) from task_instances m where m.run = i.run and m.task = i.task) end
@@ -51,9 +52,11 @@ pub(crate) async fn upstream(
         let Some(def) = usize::try_from(from).ok().and_then(|from| dag.tasks.get(from)) else { continue };
         match (last.map(|last| last.unsigned_abs() as usize + 1), usize::try_from(map_index)) {
             (Some(count), Ok(index)) => {
-                let array =
-                    found.entry(def.id.clone()).or_insert_with(|| Value::Array(vec![Value::Null; count]));
-                if let Some(place) = array.get_mut(index) {
+                let list = found.entry(def.id.clone()).or_insert(Value::Null);
+                if list.as_array().is_none_or(|list| list.len() < count) {
+                    *list = Value::Array(vec![Value::Null; count]);
+                }
+                if let Some(place) = list.get_mut(index) {
                     *place = value;
                 }
             }

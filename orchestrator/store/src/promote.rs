@@ -290,6 +290,7 @@ async fn make_instances(conn: &mut PgConnection, runs: &[LockedRun]) -> Result<(
 }
 
 /// When each run, and each of its tasks that has a deadline, should have ended. One that was missed before a clear stays missed.
+/// Those of a backfill count from when it was asked for: its ticks are long past.
 async fn make_deadlines(conn: &mut PgConnection, runs: &[LockedRun]) -> Result<()> {
     let (mut ids, mut tasks, mut lengths) = (Vec::new(), Vec::new(), Vec::new());
     for run in runs {
@@ -306,7 +307,7 @@ async fn make_deadlines(conn: &mut PgConnection, runs: &[LockedRun]) -> Result<(
     }
     sqlx::query(
         "insert into deadlines (run, task, due_at)
-         select r.id, d.task, r.run_after + d.length * interval '1 microsecond'
+         select r.id, d.task, case when r.backfill is null then r.run_after else r.queued_at end + d.length * interval '1 microsecond'
          from unnest($1::int8[], $2::int4[], $3::int8[]) as d(run, task, length) join runs r on r.id = d.run
          on conflict do nothing",
     )

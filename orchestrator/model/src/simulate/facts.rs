@@ -63,6 +63,7 @@ impl Play<'_> {
         for (at, def) in self.dag.tasks.iter().enumerate().filter(|(at, _)| before[*at]) {
             let of_task: Vec<_> = self.instances.range((at, i32::MIN)..=(at, i32::MAX)).collect();
             if of_task.iter().all(|(_, instance)| instance.outputs.is_none()) {
+                found.insert(def.id.clone(), def.nothing_given());
                 continue;
             }
             let outputs = of_task.iter().map(|(_, instance)| instance.outputs.clone().unwrap_or_default());

@@ -2,6 +2,7 @@
 
 use crate::support::{at, dag, now, service, task, wide, world};
 use model::Ending;
+use model::TriggerRule;
 use model::dag::TaskDef;
 use serde_json::json;
 use std::collections::HashSet;
@@ -97,6 +98,25 @@ async fn a_node_that_is_unknown_or_given_up_gets_nothing() {
     assert!(world.store.claim(&stranger, now()).await.unwrap().is_empty());
     world.store.deregister_node(world.node, now()).await.unwrap();
     assert!(world.claim(1).await.is_empty());
+}
+
+#[tokio::test]
+async fn templates_see_empty_outputs_of_tasks_that_gave_nothing() {
+    let world = world().await;
+    let items = |items| Some(model::for_each::ForEach::list(items));
+    let none = TaskDef { for_each: items(vec![]), ..task("none", &[]) };
+    let two = TaskDef { for_each: items(vec![json!(1), json!(2)]), ..task("two", &[]) };
+    let last = TaskDef {
+        with: json!({"rows": "{{ tasks.plain.outputs.rows | default(0) }}"}),
+        trigger_rule: TriggerRule::AllDone,
+        ..task("last", &[0, 1, 2])
+    };
+    world.started(&dag("d", vec![task("plain", &[]), none, two, last])).await;
+    for attempt in world.claim(9).await {
+        world.end(&attempt, Ending::Skipped, now()).await;
+    }
+    let last = world.claim_one().await;
+    assert_eq!(last.outputs, json!({"plain": {}, "none": [], "two": [null, null]}));
 }
 
 #[tokio::test]

@@ -116,6 +116,22 @@ async fn deadlines_are_made_when_a_run_starts() {
 }
 
 #[tokio::test]
+async fn the_deadlines_of_a_backfill_count_from_when_it_was_asked_for() {
+    let world = world().await;
+    let dag = Dag { deadline: Some(Duration::from_secs(60)), ..dag("d", vec![task("a", &[])]) };
+    let run = world.new_run(&dag, "r").await;
+    world.store.trigger(NewRun { run_after: at(-86_400), ..run }, now()).await.unwrap();
+    let backfill = "with b as (insert into backfills (dag_id, from_at, to_at, reprocess, max_active_runs, params, state, requested_by, created_at)
+        values ('d', $1, $2, 'none', 1, '{}', 'running', 'test', $2) returning id)
+        update runs set run_type = 'backfill', backfill = b.id from b";
+    sqlx::query(backfill).bind(at(-90_000)).bind(now()).execute(&world.pool).await.unwrap();
+    assert_eq!(world.store.promote(at(1), 10, None).await.unwrap().len(), 1);
+    let due: chrono::DateTime<chrono::Utc> =
+        sqlx::query_scalar("select due_at from deadlines").fetch_one(&world.pool).await.unwrap();
+    assert_eq!(due, at(60));
+}
+
+#[tokio::test]
 async fn overlap_skip_drops_a_tick_that_finds_no_place_but_not_what_a_person_asked_for() {
     let world = world().await;
     let dag = Dag { max_active_runs: 1, overlap: Overlap::Skip, ..wide("d", 1) };
