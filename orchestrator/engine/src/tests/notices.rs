@@ -30,7 +30,6 @@ async fn send(node: &mut TestNode, notices: usize) {
         while tried() < before + notices as u64 {
             node.core.bells.notifier.rung().await;
         }
-        node.core.bells.notifier.rung().await;
     };
     tokio::time::timeout(Duration::from_secs(20), sent).await.expect("notices are sent");
 }
