@@ -3,11 +3,11 @@
 //! ```text
 //! attempts/<id>         made once; an attempt that is executed twice finds it there  -> violations
 //! locks/<instance>      held while it runs; says who holds it                        -> overlaps, if another one runs meanwhile
-//! done/<instance>       it came to its end
+//! done/<instance>       it came to its end; from when to when, in milliseconds since the epoch
 //! ```
 
 use anyhow::{Context, Result};
-use std::fs::{File, OpenOptions};
+use std::fs::OpenOptions;
 use std::io::Write;
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -42,8 +42,9 @@ pub fn run(arguments: &[String]) -> Result<()> {
     lock.set_len(0)?;
     (&lock).write_all(node.as_bytes())?;
     println!("attempt {attempt} begins");
+    let began = milliseconds_now();
     std::thread::sleep(Duration::from_millis(milliseconds.parse()?));
-    File::create(folder.join("done").join(&instance))?;
+    std::fs::write(folder.join("done").join(&instance), format!("{began} {}", milliseconds_now()))?;
     println!("attempt {attempt} is done");
     Ok(())
 }
@@ -55,5 +56,10 @@ fn tell(file: &Path, line: &str) -> Result<()> {
 }
 
 pub fn seconds() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+    milliseconds_now() / 1000
+}
+
+fn milliseconds_now() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
