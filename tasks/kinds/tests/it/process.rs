@@ -127,6 +127,14 @@ async fn a_very_long_line_is_cut_into_pieces_and_nothing_is_lost() {
 
 #[tokio::test]
 async fn a_process_is_stopped_with_the_signal_that_its_service_names() {
+    // A shell cannot trap what its parent ignores, as one that was started in the background may.
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:")).unwrap().trim();
+    const INT: u64 = 1 << 1;
+    if u64::from_str_radix(ignored, 16).unwrap() & INT != 0 {
+        eprintln!("*** SKIPPED: this process was started with SIGINT ignored");
+        return;
+    }
     let bench = Bench::new();
     let script = "trap 'echo got INT; exit 0' INT; trap 'echo got TERM; exit 0' TERM; echo up; while :; do sleep 0.05; done";
     let mut context = bench.context(json!({"command": ["sh", "-c", script]}));
