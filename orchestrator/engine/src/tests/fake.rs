@@ -206,10 +206,7 @@ impl FakeKind {
             // Stops when asked to.
             "gate" => tokio::select! {
                 () = self.fake.pass(&ctx.task_id) => Ok(done),
-                () = ctx.cancel.cancelled() => {
-                    self.fake.tell("cancel", ctx);
-                    Err(TaskError::Cancelled)
-                }
+                () = ctx.cancel.cancelled() => self.cancelled(ctx),
             },
             // Does not.
             "stubborn" => {
@@ -227,15 +224,12 @@ impl FakeKind {
     async fn serve(&self, ctx: &TaskContext) -> Result<Outcome, TaskError> {
         tokio::select! {
             () = self.fake.pass(&ctx.task_id) => ctx.sink.ready(),
-            () = ctx.cancel.cancelled() => return Err(TaskError::Cancelled),
+            () = ctx.cancel.cancelled() => return self.cancelled(ctx),
         }
         ctx.sink.status(json!({ "lag": 0 }));
         tokio::select! {
             () = self.fake.pass(&ctx.task_id) => Err(TaskError::Retry("the service broke".to_owned())),
-            () = ctx.cancel.cancelled() => {
-                self.fake.tell("cancel", ctx);
-                Err(TaskError::Cancelled)
-            }
+            () = ctx.cancel.cancelled() => self.cancelled(ctx),
         }
     }
 
@@ -249,10 +243,14 @@ impl FakeKind {
             self.fake.tell("told", ctx);
             tokio::select! {
                 () = self.fake.pass(&ctx.task_id) => {}
-                () = ctx.cancel.cancelled() => return Err(TaskError::Cancelled),
+                () = ctx.cancel.cancelled() => return self.cancelled(ctx),
             }
         }
         ctx.cancel.cancelled().await;
+        self.cancelled(ctx)
+    }
+
+    fn cancelled(&self, ctx: &TaskContext) -> Result<Outcome, TaskError> {
         self.fake.tell("cancel", ctx);
         Err(TaskError::Cancelled)
     }

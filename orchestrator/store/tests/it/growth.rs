@@ -4,8 +4,11 @@
 use crate::support::{World, at, dag, now, task, world};
 use model::Ending;
 use model::dag::TaskDef;
+use sqlx::PgPool;
+use sqlx::postgres::PgPoolOptions;
 use std::collections::BTreeMap;
 use store::Store;
+use store::runs::NewRun;
 
 /// Tables that grow with history, or with what waits.
 const TABLES: [&str; 8] = [
@@ -20,7 +23,7 @@ const TABLES: [&str; 8] = [
 ];
 
 /// Ended runs with all that belongs to them, and as many runs that wait for their time.
-async fn history(world: &World, runs: i64) {
+async fn history(own: &PgPool, runs: i64) {
     for statement in [
         "insert into runs (dag_id, run_id, version_id, run_type, state, run_after, params, requested_by, queued_at, started_at, ended_at)
          select 'd', 'h' || n || '-' || $1, (select min(id) from dag_versions), 'scheduled', 'success',
@@ -40,17 +43,16 @@ async fn history(world: &World, runs: i64) {
          select 'failure', id, '{}', '{}', 'sent', now(), now() from runs where state = 'success' and $1 > 0",
         "insert into asset_events (asset, run, who, at) select 'x', id, 'x', now() from runs where state = 'success' and $1 > 0",
     ] {
-        sqlx::query(statement).bind(runs).execute(&world.pool).await.unwrap_or_else(|error| panic!("{statement}: {error}"));
+        sqlx::query(statement).bind(runs).execute(own).await.unwrap_or_else(|error| panic!("{statement}: {error}"));
     }
-    sqlx::raw_sql("vacuum analyze").execute(&world.pool).await.expect("postgres answers");
+    sqlx::raw_sql("vacuum analyze").execute(own).await.expect("postgres answers");
 }
 
 /// (rows read by scans of whole tables, pages touched) of each table, by calls on a store of its own.
-async fn touched(world: &World, name: &str) -> BTreeMap<String, (i64, i64)> {
-    let before = counters(world).await;
+async fn touched(world: &World, own: &PgPool, run: NewRun) -> BTreeMap<String, (i64, i64)> {
+    let before = counters(own).await;
     let store = Store::connect(world.database.url(), 1).await.expect("postgres answers");
     store.register_dag("d.yaml", &chain(), "", now()).await.expect("postgres answers");
-    let run = world.new_run(&chain(), name).await;
     let id = store.trigger(run, at(1)).await.expect("postgres answers").id;
     assert_eq!(store.promote(at(2), 9, None).await.expect("postgres answers").len(), 1);
     let claim = world.slots(1);
@@ -79,9 +81,14 @@ async fn touched(world: &World, name: &str) -> BTreeMap<String, (i64, i64)> {
             None => break,
         }
     }
-    assert_eq!(world.run_state(id).await, "success");
     drop(store);
-    let after = counters(world).await;
+    let state: String = sqlx::query_scalar("select state from runs where id = $1")
+        .bind(id)
+        .fetch_one(own)
+        .await
+        .expect("a run");
+    assert_eq!(state, "success");
+    let after = counters(own).await;
     after
         .into_iter()
         .map(|(table, (rows, pages))| {
@@ -91,12 +98,20 @@ async fn touched(world: &World, name: &str) -> BTreeMap<String, (i64, i64)> {
         .collect()
 }
 
-async fn counters(world: &World) -> BTreeMap<String, (i64, i64)> {
+/// What autovacuum reads is counted too.
+async fn nobody_else_reads(own: &PgPool) {
+    for table in TABLES {
+        let off = format!("alter table {table} set (autovacuum_enabled = false)");
+        sqlx::raw_sql(sqlx::AssertSqlSafe(off)).execute(own).await.expect("postgres answers");
+    }
+}
+
+async fn counters(own: &PgPool) -> BTreeMap<String, (i64, i64)> {
     // What a connection has counted is told when it ends.
-    let ended = "select count(pg_terminate_backend(pid, 5000)) from pg_stat_activity where datname = current_database()
+    let ended = "select coalesce(bool_and(pg_terminate_backend(pid, 30000)), true) from pg_stat_activity where datname = current_database()
         and pid <> pg_backend_pid() and backend_type = 'client backend'";
-    let mut own = world.pool.acquire().await.expect("a connection");
-    sqlx::query_scalar::<_, i64>(ended).fetch_one(&mut *own).await.expect("postgres answers");
+    let mut own = own.acquire().await.expect("a connection");
+    assert!(sqlx::query_scalar::<_, bool>(ended).fetch_one(&mut *own).await.expect("postgres answers"));
     // Our own is told with the next transaction that ends.
     for statement in ["select pg_stat_force_next_flush()", "select 1"] {
         sqlx::query(statement).execute(&mut *own).await.expect("postgres answers");
@@ -131,17 +146,21 @@ fn chain() -> model::Dag {
 #[tokio::test]
 async fn a_run_from_its_promotion_to_its_end_reads_no_more_with_ten_times_the_history() {
     let world = world().await;
-    world.store.register_dag("d.yaml", &chain(), "", now()).await.expect("postgres answers");
-    world
-        .store
-        .register_dag("o.yaml", &dag("other", vec![task("t", &[])]), "", now())
+    // Counting ends every connection but this one.
+    let own = PgPoolOptions::new()
+        .max_connections(1)
+        .connect(world.database.url())
         .await
         .expect("postgres answers");
-    history(&world, 300).await;
-    touched(&world, "warm").await;
-    let little = touched(&world, "little").await;
-    history(&world, 3_000).await;
-    let much = touched(&world, "much").await;
+    nobody_else_reads(&own).await;
+    let run = world.new_run(&chain(), "template").await;
+    let named = |name: &str| NewRun { run_id: name.to_owned(), ..run.clone() };
+    world.new_run(&dag("other", vec![task("t", &[])]), "template").await;
+    history(&own, 300).await;
+    touched(&world, &own, named("warm")).await;
+    let little = touched(&world, &own, named("little")).await;
+    history(&own, 3_000).await;
+    let much = touched(&world, &own, named("much")).await;
     for (table, (rows, pages)) in &much {
         let (_, before) = little[table];
         // Only what is live may be so little that reading all of it is best.
