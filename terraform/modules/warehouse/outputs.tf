@@ -1,0 +1,9 @@
+output "datasets" {
+  description = "Id of each dataset"
+  value       = { for name, dataset in google_bigquery_dataset.this : name => dataset.dataset_id }
+}
+
+output "staging_tables" {
+  description = "Tables that the load tasks fill"
+  value       = [for table in google_bigquery_table.staging : table.table_id]
+}
