@@ -4,9 +4,6 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-duckdb_version=1.5.6-r.1
-cache=${STREAMIFY_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/streamify}
-
 say() { printf 'setup: %s\n' "$*" >&2; }
 have() { command -v "$1" >/dev/null 2>&1; }
 
@@ -40,19 +37,6 @@ if [ ${#missing[@]} -gt 0 ]; then
     as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
 fi
 
-case "$(uname -m)" in
-    x86_64) platform=x64 ;;
-    aarch64 | arm64) platform=arm64 ;;
-    *) say "there is no prebuilt DuckDB for $(uname -m); put libduckdb.so into .libs/duckdb yourself"; exit 1 ;;
-esac
-library="$cache/duckdb-$duckdb_version-$platform"
-if [ ! -f "$library/libduckdb.so" ]; then
-    say "fetching DuckDB $duckdb_version"
-    mkdir -p "$cache"
-    work=$(mktemp -d "$cache/duckdb.XXXXXX")
-    trap 'rm -rf "$work"' EXIT
-    (cd "$work" && npm pack --silent "@duckdb/node-bindings-linux-$platform@$duckdb_version" >/dev/null && tar xzf ./*.tgz)
-    mv -T "$work/package" "$library" 2>/dev/null || [ -f "$library/libduckdb.so" ]
-fi
+library=$(xtask/duckdb.sh)
 mkdir -p .libs
 ln -sfn "$library" .libs/duckdb
