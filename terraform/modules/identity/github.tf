@@ -23,10 +23,10 @@ resource "google_iam_workload_identity_pool_provider" "github" {
 }
 
 locals {
-  # The subject of a job: https://docs.github.com/actions/concepts/security/openid-connect
+  # The subject of a job names its environment, which is where GitHub keeps reviewers and branch rules.
   subjects = {
-    ci   = "repo:${var.github_repository}:environment:${var.environment}"
-    plan = "repo:${var.github_repository}:pull_request"
+    for role, environment in { ci = var.environment, plan = "plan-${var.environment}", push = "registry" } :
+    role => "repo:${var.github_repository}:environment:${environment}"
   }
 }
 

@@ -4,13 +4,14 @@
 locals {
   # Rights on the project that cannot be narrower: starting a query, opening a Kafka connection, writing metrics and traces.
   project_roles = {
-    web       = ["roles/bigquery.jobUser", "roles/monitoring.metricWriter", "roles/cloudtrace.agent"]
-    scheduler = ["roles/cloudtrace.agent"]
-    worker    = ["roles/bigquery.jobUser", "roles/managedkafka.client", "roles/cloudtrace.agent"]
+    web       = ["roles/bigquery.jobUser", "roles/cloudtrace.agent"]
+    scheduler = ["roles/monitoring.metricWriter", "roles/cloudtrace.agent"]
+    worker    = ["roles/bigquery.jobUser", "roles/managedkafka.client", "roles/monitoring.metricWriter", "roles/cloudtrace.agent"]
     generator = ["roles/managedkafka.client"]
     stream    = ["roles/managedkafka.client"]
     ci        = var.ci_applies ? concat(local.deploy_roles, local.apply_roles) : local.deploy_roles
     plan      = local.plan_roles
+    push      = [] # its right is on the registry
   }
   runtime = ["web", "scheduler", "worker", "generator", "stream"]
   grants = merge([
@@ -25,6 +26,7 @@ locals {
     stream    = "Kafka to the lake"
     ci        = "Deployment from GitHub: jobs of the environment ${var.environment} only"
     plan      = "Plans of pull requests: reads only"
+    push      = "Images of the main branch into the registry"
   }
 }
 

@@ -11,11 +11,11 @@ run "each_part_is_somebody_of_its_own" {
   command = plan
 
   assert {
-    condition     = toset(keys(google_service_account.this)) == toset(["web", "scheduler", "worker", "generator", "stream", "ci", "plan"])
+    condition     = toset(keys(google_service_account.this)) == toset(["web", "scheduler", "worker", "generator", "stream", "ci", "plan", "push"])
     error_message = "an account a role"
   }
   assert {
-    condition     = length(distinct([for account in google_service_account.this : account.account_id])) == 7
+    condition     = length(distinct([for account in google_service_account.this : account.account_id])) == 8
     error_message = "none shared"
   }
 }
@@ -62,8 +62,8 @@ run "only_the_named_jobs_of_the_repository_stand_for_an_account" {
     error_message = "deployment: jobs of this environment alone"
   }
   assert {
-    condition     = endswith(google_service_account_iam_member.github["plan"].member, "/subject/repo:acme/streamify:pull_request")
-    error_message = "plans: pull requests"
+    condition     = endswith(google_service_account_iam_member.github["plan"].member, "/subject/repo:acme/streamify:environment:plan-dev")
+    error_message = "plans have an environment of their own, and with it an account that only reads"
   }
   assert {
     condition     = alltrue([for binding in google_service_account_iam_member.github : !strcontains(binding.member, "*") && startswith(binding.member, "principal://")])

@@ -1,0 +1,19 @@
+output "url" {
+  description = "Address of pages and API"
+  value       = google_cloud_run_v2_service.web.uri
+}
+
+output "service" {
+  description = "Name of the service"
+  value       = google_cloud_run_v2_service.web.name
+}
+
+output "pools" {
+  description = "Name of each worker pool"
+  value       = { for part, pool in google_cloud_run_v2_worker_pool.this : part => pool.name }
+}
+
+output "migrate_job" {
+  description = "Job that brings the schema up to date"
+  value       = google_cloud_run_v2_job.migrate.name
+}

@@ -1,0 +1,9 @@
+output "ids" {
+  description = "Full id of each secret"
+  value       = { for name, secret in google_secret_manager_secret.this : name => secret.id }
+}
+
+output "names" {
+  description = "Short name of each secret"
+  value       = { for name, secret in google_secret_manager_secret.this : name => secret.secret_id }
+}
