@@ -104,11 +104,12 @@ resource "google_sql_database" "this" {
   deletion_policy = var.protect ? "ABANDON" : "DELETE"
 }
 
-# The password is written through: it is in no state and no plan.
+# The password is written through: it is in no state and no plan, and is sent only when its version changes. Without one, "-" stands in: the
+# instance's policy refuses it, so that a user cannot come to be with a password that is no secret.
 resource "google_sql_user" "app" {
   name                = "streamify"
   instance            = google_sql_database_instance.this.name
-  password_wo         = var.password
+  password_wo         = coalesce(var.password, "-")
   password_wo_version = var.password_version
   deletion_policy     = "ABANDON"
 }

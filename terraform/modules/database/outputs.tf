@@ -27,3 +27,8 @@ output "database" {
   description = "The application's database"
   value       = google_sql_database.this.name
 }
+
+output "protected" {
+  description = "Whether it refuses to be deleted"
+  value       = google_sql_database_instance.this.deletion_protection && google_sql_database_instance.this.settings[0].deletion_protection_enabled
+}

@@ -79,13 +79,14 @@ variable "backups" {
 }
 
 variable "password" {
-  description = "Password of the application's user; not stored"
+  description = "Password of the application's user; not stored. Needed at the first apply, and whenever password_version is raised."
   type        = string
+  default     = null
   sensitive   = true
   ephemeral   = true
 
   validation {
-    condition     = length(var.password) >= 24 && can(regex("^[A-Za-z0-9_-]+$", var.password))
+    condition     = var.password == null || try(length(var.password) >= 24 && can(regex("^[A-Za-z0-9_-]+$", var.password)), false)
     error_message = "password: at least 24 letters, digits, underscores and hyphens (it becomes part of a URL)."
   }
 }

@@ -6,7 +6,7 @@ locals {
   project_roles = {
     web       = ["roles/bigquery.jobUser", "roles/cloudtrace.agent"]
     scheduler = ["roles/monitoring.metricWriter", "roles/cloudtrace.agent"]
-    worker    = ["roles/bigquery.jobUser", "roles/managedkafka.client", "roles/monitoring.metricWriter", "roles/cloudtrace.agent"]
+    worker    = ["roles/bigquery.jobUser", "roles/managedkafka.client", "roles/cloudtrace.agent"]
     generator = ["roles/managedkafka.client"]
     stream    = ["roles/managedkafka.client"]
     ci        = var.ci_applies ? concat(local.deploy_roles, local.apply_roles) : local.deploy_roles

@@ -12,3 +12,8 @@ output "group" {
   description = "Consumer group of the streaming job"
   value       = var.group
 }
+
+output "protected" {
+  description = "Whether cluster and topics refuse to be deleted"
+  value       = google_managed_kafka_cluster.this.deletion_policy == "PREVENT" && alltrue([for topic in google_managed_kafka_topic.this : topic.deletion_policy == "PREVENT"])
+}

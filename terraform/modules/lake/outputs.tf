@@ -12,3 +12,8 @@ output "state_url" {
   description = "Where logs, dumps and checkpoints go"
   value       = "gs://${google_storage_bucket.state.name}"
 }
+
+output "protected" {
+  description = "Whether buckets that hold something refuse to be deleted"
+  value       = !google_storage_bucket.lake.force_destroy && !google_storage_bucket.state.force_destroy
+}

@@ -5,16 +5,15 @@ locals {
     web = ["node", "--no-scheduler", "--no-worker"]
     # With pages on loopback, where the collector beside it reads /metrics.
     scheduler = ["node", "--no-worker", "--host", "127.0.0.1"]
-    worker    = ["node", "--no-scheduler", "--host", "127.0.0.1"]
+    worker    = ["node", "--no-web", "--no-scheduler"]
     generator = ["node", "--no-web", "--no-scheduler", "--no-warehouse"]
     stream    = ["node", "--no-web", "--no-scheduler", "--no-warehouse"]
   }
   pools = ["scheduler", "worker", "generator", "stream"]
-  # Nodes that tell metrics. What the database knows of all parts is among them, so generator and stream need no collector.
-  collected = ["scheduler", "worker"]
+  # What the database knows of all parts is among the metrics of each, so one collector is enough.
+  collected = ["scheduler"]
 
   collector_config = templatefile("${path.module}/collector.yaml", { region = var.region, name = var.name })
-  certificates     = "/run/secrets/database-ca"
 }
 
 resource "google_cloud_run_v2_service" "web" {

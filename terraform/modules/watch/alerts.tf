@@ -10,7 +10,7 @@ locals {
       severity = "CRITICAL", minutes = 5
       query    = "absent(streamify_build_info{${local.of}})"
       about    = "No node tells metrics."
-      remedy   = "Look at the worker pools ${var.name}-scheduler and ${var.name}-worker, first their collector's log, then the node's."
+      remedy   = "Look at the worker pool ${var.name}-scheduler, first its collector's log, then the node's."
     }
     no-scheduler = {
       severity = "CRITICAL", minutes = 2
@@ -40,7 +40,13 @@ locals {
       severity = "WARNING", minutes = 15
       query    = "max by (dag, task) (streamify_service_lag{${local.of}}) > ${var.lag_records}"
       about    = "The streaming job falls behind: dashboards get stale."
-      remedy   = "Raise parts.stream (processor, instances up to the partitions), or stream_every_seconds."
+      remedy   = "Raise parts.stream.cpu: one task reads all partitions, each on a thread of its own."
+    }
+    dag-failing = {
+      severity = "WARNING", minutes = 5
+      query    = "max by (dag) (streamify_dag_failing{${local.of}}) > 0"
+      about    = "The newest run of a dag failed."
+      remedy   = "`streamify run list DAG`, then `run show`: the first failed task's log says why. `run clear DAG RUN --only-failed` runs it again."
     }
     node-silent = {
       severity = "WARNING", minutes = 2
@@ -68,7 +74,7 @@ locals {
     }
     attempts-lost = {
       severity = "WARNING", minutes = 5
-      query    = "sum(increase(streamify_node_lost_total{${local.of}}[15m])) > 3"
+      query    = "sum(increase(streamify_attempts_ended_total{${local.of},ending=\"lost\"}[15m])) > 3"
       about    = "Attempts were lost with their nodes."
       remedy   = "Look for instances that end: memory above its limit is the usual reason."
     }

@@ -77,6 +77,18 @@ run "the_password_is_in_no_state" {
   }
 }
 
+run "a_user_without_a_password_is_refused_by_the_instance" {
+  command = plan
+
+  variables {
+    password = null
+  }
+  assert {
+    condition     = google_sql_database_instance.this.settings[0].password_validation_policy[0].enable_password_policy && google_sql_database_instance.this.settings[0].password_validation_policy[0].min_length > length("-")
+    error_message = "what stands in for a missing password is too short for the policy"
+  }
+}
+
 run "a_password_that_would_break_the_url_is_refused" {
   command = plan
 

@@ -26,7 +26,7 @@ run "alerts_are_about_this_platform_only" {
   command = apply
 
   assert {
-    condition     = alltrue([for name, alert in local.alerts : strcontains(alert.query, "namespace=\"streamify-test\"") if strcontains(alert.query, "streamify_")])
+    condition     = alltrue([for name, alert in local.alerts : strcontains(alert.query, "namespace=\"streamify-test\"") if strcontains(alert.query, "(streamify_")])
     error_message = "two platforms in a project do not wake each other's people"
   }
   assert {
