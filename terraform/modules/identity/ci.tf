@@ -46,8 +46,6 @@ locals {
 }
 
 resource "google_project_iam_member" "ci_grants" {
-  #checkov:skip=CKV_GCP_49:the condition limits what may be granted to the roles of the running parts
-  #checkov:skip=CKV_GCP_117:the condition limits what may be granted to the roles of the running parts
   count = var.ci_applies ? 1 : 0
 
   project = var.project_id

@@ -7,7 +7,7 @@ resource "google_iam_workload_identity_pool" "github" {
 }
 
 resource "google_iam_workload_identity_pool_provider" "github" {
-  #checkov:skip=CKV_GCP_125:the condition names the repository exactly, and each account below is bound to one exact subject
+  #checkov:skip=CKV_GCP_125:the condition names the repository exactly (a variable, which the check does not see), and each account is bound to one exact subject
   workload_identity_pool_id          = google_iam_workload_identity_pool.github.workload_identity_pool_id
   workload_identity_pool_provider_id = "github"
   display_name                       = "GitHub Actions"

@@ -7,7 +7,7 @@ locals {
 }
 
 resource "google_storage_bucket" "lake" {
-  #checkov:skip=CKV_GCP_62:access is in Cloud Audit Logs (data access logs), which cannot be written to a bucket of ours by its users
+  #checkov:skip=CKV_GCP_62:who wrote what is in Cloud Audit Logs (modules/platform/audit.tf), which those who write cannot change
   name                        = "${var.name}-lake"
   location                    = var.location
   uniform_bucket_level_access = true
@@ -80,7 +80,7 @@ resource "google_storage_bucket" "lake" {
 
 # Logs of old attempts, dumps of the database, checkpoints of jobs: kept until somebody deletes them.
 resource "google_storage_bucket" "state" {
-  #checkov:skip=CKV_GCP_62:access is in Cloud Audit Logs (data access logs), which cannot be written to a bucket of ours by its users
+  #checkov:skip=CKV_GCP_62:who wrote what is in Cloud Audit Logs (modules/platform/audit.tf), which those who write cannot change
   name                        = "${var.name}-state"
   location                    = var.location
   uniform_bucket_level_access = true

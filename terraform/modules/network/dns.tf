@@ -5,7 +5,6 @@ locals {
 }
 
 resource "google_dns_managed_zone" "google" {
-  #checkov:skip=CKV_GCP_16:a private zone cannot be signed; DNSSEC is for public ones
   for_each = local.google_domains
 
   name        = "${var.name}-${each.key}"

@@ -1,7 +1,6 @@
 # Secret Manager: a secret each, readable by those parts alone that need it.
 
 resource "google_secret_manager_secret" "this" {
-  #checkov:skip=CKV_GCP_224:encrypted with Google's keys; a key of one's own is a project-wide default (organisation policy), not this module's matter
   for_each = var.secrets
 
   secret_id           = "${var.name}-${each.key}"

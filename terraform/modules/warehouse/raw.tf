@@ -1,7 +1,6 @@
 # The lake as tables: made once, over all hours, instead of one external table an hour that is made and dropped again.
 
 resource "google_bigquery_connection" "lake" {
-  #checkov:skip=CKV_GCP_79:encrypted with Google's keys; a key of one's own is a project-wide default (organisation policy), not this module's matter
   connection_id = "${var.dataset_prefix}lake"
   location      = var.location
   friendly_name = "Lake"

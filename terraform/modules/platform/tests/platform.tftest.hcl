@@ -110,6 +110,15 @@ run "more_nodes_than_connections_are_pointed_out" {
   expect_failures = [check.connections]
 }
 
+run "changes_of_buckets_and_reads_of_secrets_are_logged" {
+  command = plan
+
+  assert {
+    condition     = one(google_project_iam_audit_config.this["storage.googleapis.com"].audit_log_config).log_type == "DATA_WRITE" && length(google_project_iam_audit_config.this["secretmanager.googleapis.com"].audit_log_config) == 2
+    error_message = "who did it can be found out"
+  }
+}
+
 run "production_is_protected" {
   command = plan
 
