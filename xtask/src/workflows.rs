@@ -1,0 +1,132 @@
+//! `cargo xtask workflows` and `alerts`: the tools that check what only GitHub or Prometheus runs. What is not installed is skipped loudly;
+//! `STREAMIFY_REQUIRE_TOOLS=1` makes that a failure.
+
+use anyhow::{Context, Result, bail};
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+const FOLDER: &str = ".github/workflows";
+
+pub fn run(root: &Path) -> Result<()> {
+    let actionlint = "go install github.com/rhysd/actionlint/cmd/actionlint@v1.7.12";
+    tool(root, "actionlint", &[], actionlint)?;
+    // Offline: what would be asked of GitHub (are these hashes those of the tags?) is not asked.
+    tool(root, "zizmor", &["--offline", "--no-progress", FOLDER], "pip install zizmor==1.32.0")
+}
+
+pub fn alerts(root: &Path) -> Result<()> {
+    let promtool = "apt-get install prometheus";
+    tool(root, "promtool", &["check", "rules", "deploy/prometheus/alerts.yaml"], promtool)?;
+    tool(root, "promtool", &["test", "rules", "deploy/prometheus/alerts.test.yaml"], promtool)
+}
+
+fn tool(root: &Path, name: &str, arguments: &[&str], install: &str) -> Result<()> {
+    let is_there =
+        Command::new(name).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok();
+    if !is_there {
+        if std::env::var_os("STREAMIFY_REQUIRE_TOOLS").is_some() {
+            bail!("{name} is not installed: {install}");
+        }
+        eprintln!("SKIPPED: {name} {}: {name} is not installed; {install}", arguments.join(" "));
+        return Ok(());
+    }
+    let status =
+        Command::new(name).args(arguments).current_dir(root).status().with_context(|| name.to_string())?;
+    if !status.success() {
+        bail!("`{name} {}` failed", arguments.join(" "));
+    }
+    eprintln!("{name} {}: nothing found", arguments.join(" "));
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::{Path, PathBuf};
+
+    fn workflows() -> Vec<(PathBuf, String)> {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+        let folder = std::fs::read_dir(root.join(super::FOLDER)).unwrap();
+        let files = folder.map(|entry| entry.unwrap().path());
+        files.map(|file| (file.clone(), std::fs::read_to_string(file).unwrap())).collect()
+    }
+
+    /// What is wrong with one `uses:`.
+    fn pin(uses: &str) -> Option<&'static str> {
+        let (reference, comment) = uses.split_once('#').unwrap_or((uses, ""));
+        let reference = reference.trim().trim_matches('"');
+        if reference.starts_with("./") {
+            return None;
+        }
+        let Some((_, pin)) = reference.split_once('@') else { return Some("has no version") };
+        let is_hash =
+            pin.len() == 40 && pin.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte));
+        match (is_hash, comment.trim().starts_with('v')) {
+            (false, _) => Some("is not pinned by a commit"),
+            (true, false) => Some("does not say its version in a comment"),
+            (true, true) => None,
+        }
+    }
+
+    #[test]
+    fn a_tag_a_branch_and_a_missing_comment_are_no_pins() {
+        let hash = "3d3c42e5aac5ba805825da76410c181273ba90b1";
+        assert_eq!(pin(&format!("actions/checkout@{hash} # v7.0.1")), None);
+        assert_eq!(pin("./.github/workflows/rollout.yml"), None);
+        for wrong in [
+            "actions/checkout",
+            "actions/checkout@v7",
+            "actions/checkout@main # v7",
+            &format!("actions/checkout@{hash}"),
+        ] {
+            assert!(pin(wrong).is_some(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn every_action_is_pinned_by_a_commit_and_says_its_version() {
+        let mut seen = 0;
+        for (file, text) in workflows() {
+            for (at, line) in text.lines().enumerate() {
+                let line = line.trim().trim_start_matches("- ");
+                let Some(uses) = line.strip_prefix("uses:") else { continue };
+                seen += 1;
+                assert_eq!(pin(uses.trim()), None, "{}:{}: {uses}", file.display(), at + 1);
+            }
+        }
+        assert!(seen > 10);
+    }
+
+    #[test]
+    fn no_workflow_has_rights_that_a_job_did_not_ask_for_and_every_job_has_a_limit() {
+        for (file, text) in workflows() {
+            let file = file.display();
+            let top: Vec<&str> = text.lines().filter(|line| line.starts_with("permissions:")).collect();
+            assert_eq!(top, ["permissions: {}"], "{file}: rights are given to jobs, not to workflows");
+            let count = |what: &str| text.lines().filter(|line| line.starts_with(what)).count();
+            let jobs = count("    runs-on:");
+            assert_eq!(count("    timeout-minutes:"), jobs, "{file}: a job without a limit");
+            assert!(count("    permissions:") >= jobs, "{file}: a job that does not say its rights");
+            assert!(!text.contains("pull_request_target"), "{file}: runs foreign code with our rights");
+        }
+    }
+
+    /// What others write (titles, names of branches) must come to a script as a variable, never as its text.
+    #[test]
+    fn no_script_has_an_expression_in_it() {
+        for (file, text) in workflows() {
+            let mut run_at = None;
+            for (at, line) in text.lines().enumerate() {
+                let depth = line.len() - line.trim_start().len();
+                let key = line.trim().trim_start_matches("- ");
+                if run_at.is_some_and(|run: usize| !line.trim().is_empty() && depth <= run) {
+                    run_at = None;
+                }
+                if key.starts_with("run:") {
+                    run_at = Some(depth);
+                }
+                let is_script = run_at.is_some();
+                assert!(!is_script || !line.contains("${{"), "{}:{}: {line}", file.display(), at + 1);
+            }
+        }
+    }
+}
