@@ -2,11 +2,11 @@
 # topics, secrets) are given where those resources are made.
 
 locals {
-  # Rights on the project that cannot be narrower: starting a query, opening a Kafka connection, writing metrics and traces.
+  # Rights on the project that cannot be narrower: starting a query, opening a Kafka connection, writing metrics.
   project_roles = {
-    web       = ["roles/bigquery.jobUser", "roles/cloudtrace.agent"]
-    scheduler = ["roles/monitoring.metricWriter", "roles/cloudtrace.agent"]
-    worker    = ["roles/bigquery.jobUser", "roles/managedkafka.client", "roles/cloudtrace.agent"]
+    web       = ["roles/bigquery.jobUser"]
+    scheduler = ["roles/monitoring.metricWriter"]
+    worker    = ["roles/bigquery.jobUser", "roles/managedkafka.client"]
     generator = ["roles/managedkafka.client"]
     stream    = ["roles/managedkafka.client"]
     ci        = var.ci_applies ? concat(local.deploy_roles, local.apply_roles) : local.deploy_roles

@@ -9,6 +9,7 @@ locals {
     STREAMIFY_LAKE_URL             = module.lake.lake_url
     STREAMIFY_WAREHOUSE_URL        = "bigquery://${var.project_id}?location=${var.region}"
     STREAMIFY_PUBLIC_URL           = "https://${local.web_host}"
+    STREAMIFY_LOG_ARCHIVE          = "${module.lake.state_url}/logs"
     STREAMIFY_LOG_FORMAT           = "json"
     STREAMIFY_HISTORY_HOURS        = tostring(var.pipeline.history_hours)
     STREAMIFY_STREAM_EVERY_SECONDS = tostring(var.pipeline.stream_every_seconds)
@@ -20,8 +21,9 @@ locals {
   }
 
   environment = {
-    web       = merge(local.shared, { STREAMIFY_HOST = "0.0.0.0", STREAMIFY_PORT = "8080", STREAMIFY_ANONYMOUS = "none" })
-    scheduler = merge(local.shared, { STREAMIFY_PORT = "8080", STREAMIFY_SMTP_FROM = var.smtp_from })
+    web = merge(local.shared, { STREAMIFY_HOST = "0.0.0.0", STREAMIFY_PORT = "8080", STREAMIFY_ANONYMOUS = "none" })
+    # Metrics on loopback, where the collector beside it reads them.
+    scheduler = merge(local.shared, { STREAMIFY_HOST = "127.0.0.1", STREAMIFY_MONITOR_PORT = "8081", STREAMIFY_SMTP_FROM = var.smtp_from })
     worker    = merge(local.shared, { STREAMIFY_QUEUES = "default", STREAMIFY_TASK_SLOTS = tostring(8 * tonumber(local.parts.worker.cpu)) })
     generator = merge(local.shared, { STREAMIFY_QUEUES = "generator" })
     stream    = merge(local.shared, { STREAMIFY_QUEUES = "stream" })

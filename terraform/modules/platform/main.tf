@@ -10,8 +10,11 @@ locals {
     trimsuffix(file, ".yaml") => [for field in yamldecode(file("${local.schema_folder}/${file}")).fields : { name = field.name, type = field.type }]
   }
 
+  # The same alert rules as on any Prometheus.
+  rules = flatten([for group in yamldecode(file("${path.module}/../../../deploy/prometheus/alerts.yaml")).groups : group.rules])
+
   services = [
-    "artifactregistry", "bigquery", "bigqueryconnection", "billingbudgets", "cloudresourcemanager", "cloudtrace", "compute", "dns", "iam",
+    "artifactregistry", "bigquery", "bigqueryconnection", "billingbudgets", "cloudresourcemanager", "compute", "dns", "iam",
     "iamcredentials", "iap", "logging", "managedkafka", "monitoring", "run", "secretmanager", "servicenetworking", "serviceusage",
     "sqladmin", "storage", "sts",
   ]
@@ -184,6 +187,7 @@ module "watch" {
   project_number    = data.google_project.this.number
   name              = var.name
   emails            = var.alert_emails
+  rules             = local.rules
   database_instance = module.database.instance
   max_connections   = local.size.database.max_connections
   uptime            = var.iap ? null : { host = local.web_host }

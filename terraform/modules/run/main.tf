@@ -2,15 +2,14 @@
 
 locals {
   arguments = {
-    web = ["node", "--no-scheduler", "--no-worker"]
-    # With pages on loopback, where the collector beside it reads /metrics.
-    scheduler = ["node", "--no-worker", "--host", "127.0.0.1"]
+    web       = ["node", "--no-scheduler", "--no-worker"]
+    scheduler = ["node", "--no-web", "--no-worker"]
     worker    = ["node", "--no-web", "--no-scheduler"]
     generator = ["node", "--no-web", "--no-scheduler", "--no-warehouse"]
     stream    = ["node", "--no-web", "--no-scheduler", "--no-warehouse"]
   }
   pools = ["scheduler", "worker", "generator", "stream"]
-  # What the database knows of all parts is among the metrics of each, so one collector is enough.
+  # Metrics of each node tell what the database knows of all parts, so one collector is enough.
   collected = ["scheduler"]
 
   collector_config = templatefile("${path.module}/collector.yaml", { region = var.region, name = var.name })

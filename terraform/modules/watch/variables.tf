@@ -34,16 +34,20 @@ variable "max_connections" {
   type        = number
 }
 
-variable "queue_seconds" {
-  description = "A task that waits longer for a slot is an alert"
-  type        = number
-  default     = 600
-}
+variable "rules" {
+  description = "Alert rules of deploy/prometheus/alerts.yaml"
+  type = list(object({
+    alert       = string
+    expr        = string
+    for         = string
+    labels      = object({ severity = string })
+    annotations = object({ summary = string, runbook = string })
+  }))
 
-variable "lag_records" {
-  description = "Records that the streaming job may be behind"
-  type        = number
-  default     = 500000
+  validation {
+    condition     = alltrue([for rule in var.rules : contains(["critical", "warning"], rule.labels.severity) && can(regex("^[0-9]+[smh]$", rule.for))])
+    error_message = "rules: severity is critical or warning, `for` is such as 90s, 5m or 1h."
+  }
 }
 
 variable "uptime" {

@@ -91,7 +91,7 @@ run "ci_that_applies_cannot_grant_itself_more" {
     ci_applies = true
   }
   assert {
-    condition     = strcontains(google_project_iam_member.ci_grants[0].condition[0].expression, "hasOnly(['roles/bigquery.jobUser', 'roles/cloudtrace.agent', 'roles/managedkafka.client', 'roles/monitoring.metricWriter'])")
+    condition     = strcontains(google_project_iam_member.ci_grants[0].condition[0].expression, "hasOnly(['roles/bigquery.jobUser', 'roles/managedkafka.client', 'roles/monitoring.metricWriter'])")
     error_message = "only what the parts have may be granted"
   }
 }

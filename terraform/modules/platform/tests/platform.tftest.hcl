@@ -75,6 +75,15 @@ run "tables_and_topics_are_those_of_the_schemas" {
   }
 }
 
+run "the_rules_of_prometheus_are_set" {
+  command = plan
+
+  assert {
+    condition     = length(local.rules) >= 10 && length(setsubtract(local.rules[*].alert, output.alerts)) == 0
+    error_message = "each rule of deploy/prometheus/alerts.yaml"
+  }
+}
+
 run "a_part_can_be_changed_alone" {
   command = plan
 

@@ -112,11 +112,7 @@ run "metrics_are_read_on_loopback_beside_the_scheduler" {
     error_message = "one collector"
   }
   assert {
-    condition     = contains(google_cloud_run_v2_worker_pool.this["scheduler"].template[0].containers[0].args, "127.0.0.1")
-    error_message = "its pages are on loopback"
-  }
-  assert {
-    condition     = yamldecode(local.collector_config).receivers.prometheus.config.scrape_configs[0].static_configs[0].targets == ["127.0.0.1:8080"]
+    condition     = yamldecode(local.collector_config).receivers.prometheus.config.scrape_configs[0].static_configs[0].targets == ["127.0.0.1:8081"]
     error_message = "the collector asks there"
   }
 }

@@ -7,6 +7,16 @@ variables {
   emails            = ["ops@acme.example"]
   database_instance = "streamify-test"
   max_connections   = 200
+  rules = [
+    {
+      alert       = "StreamifyNobodyPlans", expr = "max(streamify_duty_held{duty=\"planner\"}) < 1", for = "2m", labels = { severity = "critical" }
+      annotations = { summary = "No node plans: {{ $value }} of them", runbook = "docs/ops/runbook.md#streamifynobodyplans" }
+    },
+    {
+      alert       = "StreamifyTableBloat", expr = "max by (table) (streamify_table_dead_rows) > 1000000", for = "1h", labels = { severity = "warning" }
+      annotations = { summary = "{{ $labels.table }} has many dead rows", runbook = "docs/ops/runbook.md#streamifytablebloat" }
+    },
+  ]
 }
 
 run "every_alert_says_what_to_do_and_tells_somebody" {
@@ -22,12 +32,20 @@ run "every_alert_says_what_to_do_and_tells_somebody" {
   }
 }
 
-run "alerts_are_about_this_platform_only" {
+run "rules_of_prometheus_become_policies" {
   command = apply
 
   assert {
-    condition     = alltrue([for name, alert in local.alerts : strcontains(alert.query, "namespace=\"streamify-test\"") if strcontains(alert.query, "(streamify_")])
-    error_message = "two platforms in a project do not wake each other's people"
+    condition     = google_monitoring_alert_policy.this["StreamifyNobodyPlans"].conditions[0].condition_prometheus_query_language[0].duration == "120s" && google_monitoring_alert_policy.this["StreamifyTableBloat"].conditions[0].condition_prometheus_query_language[0].duration == "3600s"
+    error_message = "with their patience"
+  }
+  assert {
+    condition     = google_monitoring_alert_policy.this["StreamifyNobodyPlans"].severity == "CRITICAL" && google_monitoring_alert_policy.this["StreamifyTableBloat"].severity == "WARNING"
+    error_message = "and severity"
+  }
+  assert {
+    condition     = strcontains(google_monitoring_alert_policy.this["StreamifyTableBloat"].documentation[0].content, "runbook.md#streamifytablebloat") && !strcontains(google_monitoring_alert_policy.this["StreamifyTableBloat"].documentation[0].content, "{{")
+    error_message = "and section of the runbook, without placeholders that stay empty"
   }
   assert {
     condition     = alltrue([for policy in google_monitoring_alert_policy.this : policy.conditions[0].condition_prometheus_query_language[0].disable_metric_validation])
@@ -35,12 +53,12 @@ run "alerts_are_about_this_platform_only" {
   }
 }
 
-run "what_matters_most_is_watched" {
+run "what_only_the_cloud_knows_is_watched" {
   command = apply
 
   assert {
-    condition     = length(setsubtract(["metrics-absent", "no-scheduler", "invariant", "service-not-ready", "service-lag", "database-disk", "account-key"], keys(google_monitoring_alert_policy.this))) == 0
-    error_message = "work, data, store, keys"
+    condition     = length(setsubtract(["metrics-absent", "web-errors", "database-disk", "database-processor", "database-connections", "account-key"], keys(google_monitoring_alert_policy.this))) == 0
+    error_message = "metrics, pages, database, keys"
   }
   assert {
     condition     = strcontains(local.alerts.database-connections.query, "> 170")
