@@ -98,6 +98,8 @@ pub enum Command {
     Config,
     /// Look for what is wrong and say what to do
     Doctor,
+    /// Is the node of this machine alive? One line and the exit status, for health checks of containers
+    Health(HealthArgs),
 }
 
 impl Command {
@@ -170,12 +172,22 @@ pub struct NodeArgs {
     /// Without pages and API
     #[arg(long)]
     pub no_web: bool,
+    /// Leave the embedded warehouse to another node, and with it the tasks that need it
+    #[arg(long)]
+    pub no_warehouse: bool,
     /// Port of the web UI; 0 takes any free one
     #[arg(long)]
     pub port: Option<u16>,
     /// Address of the web UI
     #[arg(long)]
     pub host: Option<std::net::IpAddr>,
+}
+
+#[derive(Args)]
+pub struct HealthArgs {
+    /// Ask this node, wherever it is [default: the one of this machine, by the shared database and its own pages]
+    #[arg(long)]
+    pub url: Option<String>,
 }
 
 #[derive(Args)]

@@ -59,7 +59,19 @@ impl Config {
             None => {}
         }
         for setting in SETTINGS {
-            if let Some(value) = environment(setting.variable) {
+            let said = environment(setting.variable);
+            if let Some(file) = environment(&format!("{}_FILE", setting.variable)).filter(|_| setting.secret)
+            {
+                if said.is_some() {
+                    bail!("{0} and {0}_FILE are both set: keep one of them", setting.variable);
+                }
+                let value =
+                    secret_of(Path::new(&file)).with_context(|| format!("{}_FILE", setting.variable))?;
+                config
+                    .entries
+                    .insert(setting.name, Entry { value, origin: Origin::File(PathBuf::from(file), 1) });
+            }
+            if let Some(value) = said {
                 config
                     .entries
                     .insert(setting.name, Entry { value, origin: Origin::Environment(setting.variable) });
@@ -136,6 +148,24 @@ impl Config {
             .map_err(|error| anyhow::anyhow!("{name} = {:?} ({}): {error}", entry.value, entry.origin))
     }
 
+    /// Words with commas between them.
+    ///
+    /// # Errors
+    /// Names the setting if there is no word in it.
+    pub fn words(&self, name: &'static str) -> Result<Vec<String>> {
+        let entry = &self.entries[name];
+        let words = entry.value.split(',').map(str::trim).filter(|word| !word.is_empty());
+        let words: Vec<String> = words.map(str::to_string).collect();
+        if words.is_empty() {
+            bail!(
+                "{name} = {:?} ({}): name at least one, with commas between them",
+                entry.value,
+                entry.origin
+            );
+        }
+        Ok(words)
+    }
+
     pub fn data_dir(&self) -> PathBuf {
         absolute(self.text("data_dir"))
     }
@@ -177,6 +207,17 @@ fn to_json(table: toml::Table) -> Result<BTreeMap<String, serde_json::Value>> {
     table.into_iter().map(|(name, value)| Ok((name, serde_json::to_value(value)?))).collect()
 }
 
+/// A file that holds one secret, as containers are given them; the newline at its end is not part of it.
+fn secret_of(file: &Path) -> Result<String> {
+    let text = std::fs::read_to_string(file)
+        .with_context(|| format!("{}: cannot read the secret", file.display()))?;
+    let secret = text.trim_end_matches(['\r', '\n']);
+    if secret.is_empty() || secret.contains('\n') {
+        bail!("{}: expected one line, the secret", file.display());
+    }
+    Ok(secret.to_string())
+}
+
 fn absolute(path: &str) -> PathBuf {
     std::path::absolute(path).unwrap_or_else(|_| PathBuf::from(path))
 }
@@ -215,6 +256,40 @@ mod tests {
         let error =
             Config::layered(Some(file("port = 1\nprot = 2\n").path()), |_| None).unwrap_err().to_string();
         assert!(error.contains(":2: unknown setting `prot`"), "{error}");
+    }
+
+    #[test]
+    fn a_secret_may_lie_in_a_file_and_only_in_one_place() {
+        let secret = file("postgres://u:hunter2@h/d\n");
+        let path = secret.path().display().to_string();
+        let in_file = |variable: &str| (variable == "DATABASE_URL_FILE").then(|| path.clone());
+        let config = Config::layered(Some(file("").path()), in_file).unwrap();
+        assert_eq!(config.text("database_url"), "postgres://u:hunter2@h/d");
+        assert!(config.listing().iter().all(|(_, shown, _)| !shown.contains("hunter2")));
+
+        let twice = |variable: &str| variable.starts_with("DATABASE_URL").then(|| path.clone());
+        let error = Config::layered(Some(file("").path()), twice).unwrap_err().to_string();
+        assert!(error.contains("DATABASE_URL_FILE are both set"), "{error}");
+
+        let empty = file("\n");
+        let path = empty.path().display().to_string();
+        let nothing = |variable: &str| (variable == "DATABASE_URL_FILE").then(|| path.clone());
+        let error = format!("{:#}", Config::layered(Some(file("").path()), nothing).unwrap_err());
+        assert!(error.contains("DATABASE_URL_FILE") && error.contains("expected one line"), "{error}");
+
+        let no_secret = |variable: &str| (variable == "STREAMIFY_PORT_FILE").then(|| path.clone());
+        assert_eq!(Config::layered(Some(file("").path()), no_secret).unwrap().text("port"), "8080");
+    }
+
+    #[test]
+    fn words_are_split_at_commas_and_never_none() {
+        let queues = |value: &str| {
+            let mut config = Config::layered(Some(file("").path()), |_| None).unwrap();
+            config.flag("queues", Some(value.to_string()));
+            config.words("queues").map_err(|error| error.to_string())
+        };
+        assert_eq!(queues("default, heavy,"), Ok(vec!["default".to_string(), "heavy".to_string()]));
+        assert!(queues(" , ").unwrap_err().contains("queues"));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! The one binary: command line and wiring, no decisions.
 
+mod addresses;
 mod cli;
 mod clock;
 mod commands;
@@ -65,5 +66,6 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Login => commands::login::run(config).await,
         Command::Config => commands::config::run(config),
         Command::Doctor => commands::doctor::run(config).await,
+        Command::Health(arguments) => commands::health::run(config, arguments).await,
     }
 }

@@ -1,5 +1,6 @@
 //! A node: store, lake, warehouse, engine and web server, wired together.
 
+use crate::addresses::Addresses;
 use crate::clock::SystemClock;
 use crate::config::Config;
 use crate::warehouse_owner::WarehouseOwner;
@@ -35,6 +36,8 @@ pub struct Parts {
     pub scheduler: bool,
     pub worker: bool,
     pub web: bool,
+    /// Take the embedded warehouse if nobody has it. The tasks that need it come to whoever has it, so only a worker may.
+    pub warehouse: bool,
 }
 
 pub struct Node {
@@ -168,12 +171,11 @@ impl Node {
             Some(web) => Some(web.bind().await?),
             None => None,
         };
-        let url = listener
-            .as_ref()
-            .map(|listener| listener.local_addr())
-            .transpose()?
-            .map(|address| format!("http://{address}"));
-        engine_config.http_url = url.clone();
+        let listening = listener.as_ref().map(|listener| listener.local_addr()).transpose()?;
+        let addresses =
+            listening.map(|listening| Addresses::of(&self.config, listening, &host_name())).transpose()?;
+        let (for_nodes, url) = addresses.map(|known| (known.nodes, known.people)).unzip();
+        engine_config.http_url = for_nodes;
         if let Some(url) = &url {
             self.store.put_setting("web_url", url, clock.now()).await?;
         }
@@ -182,7 +184,7 @@ impl Node {
         // Set once, here.
         let _ = stats.set(engine.stats());
         let dags_loaded = engine.dags_loaded();
-        if self.parts.worker || self.parts.web {
+        if self.parts.warehouse {
             tasks.spawn(self.warehouse.clone().keep(routes, cancel.clone()));
         }
         if let Some((web, listener)) = web.zip(listener) {
@@ -250,6 +252,7 @@ impl Node {
     fn engine_config(&self) -> Result<EngineConfig> {
         let mut engine = EngineConfig::new(self.name(), self.config.dags_dir());
         engine.host = host_name();
+        engine.queues = self.config.words("queues")?;
         engine.task_slots = self.config.parsed("task_slots")?;
         engine.service_slots = self.config.parsed("service_slots")?;
         engine.lease_ttl = Duration::from_secs(self.config.parsed("lease_seconds")?);

@@ -49,6 +49,18 @@ pub const SETTINGS: &[Setting] = &[
     setting("host", "STREAMIFY_HOST", "127.0.0.1", "address of pages and API"),
     setting("port", "STREAMIFY_PORT", "8080", "port of pages and API; 0: any free one"),
     setting(
+        "advertise_url",
+        "STREAMIFY_ADVERTISE_URL",
+        "",
+        "where other nodes reach this one's pages; empty: its address, or the host's name where that is 0.0.0.0",
+    ),
+    setting(
+        "public_url",
+        "STREAMIFY_PUBLIC_URL",
+        "",
+        "what links for people begin with, such as https://streamify.example; empty: as advertised",
+    ),
+    setting(
         "anonymous",
         "STREAMIFY_ANONYMOUS",
         "viewer",
@@ -59,6 +71,12 @@ pub const SETTINGS: &[Setting] = &[
         "STREAMIFY_NODE_NAME",
         "",
         "name of this node; empty: the host's name and the data folder's",
+    ),
+    setting(
+        "queues",
+        "STREAMIFY_QUEUES",
+        "default,generator,stream",
+        "queues whose tasks this node takes, with commas",
     ),
     setting("task_slots", "STREAMIFY_TASK_SLOTS", "16", "tasks at once on this node"),
     setting("service_slots", "STREAMIFY_SERVICE_SLOTS", "16", "services at once on this node"),

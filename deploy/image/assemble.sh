@@ -52,5 +52,9 @@ for folder in /var/lib/streamify /var/lib/streamify/lake /var/lib/streamify/ware
     install -d -m 0750 -o "$uid" -g "$gid" "$root$folder"
 done
 
-# Fails here, and not at the first start, when a library is missing.
-if [ -z "$root" ]; then /opt/streamify/bin/streamify --version; else chroot "$root" /opt/streamify/bin/streamify --version; fi
+# Fails here, and not at the first start, when a library is missing. The run path wants /proc, which a bare root has not.
+if [ -z "$root" ]; then
+    /opt/streamify/bin/streamify --version
+else
+    chroot "$root" env LD_LIBRARY_PATH=/opt/streamify/bin /opt/streamify/bin/streamify --version
+fi

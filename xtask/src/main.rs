@@ -3,6 +3,8 @@
 mod bench;
 mod chaos;
 mod ci;
+mod deploy;
+mod image;
 mod psql;
 mod tidy;
 
@@ -14,6 +16,10 @@ const HELP: &str = "cargo xtask <task>
   ci      everything that must hold: fmt, clippy, tidy, generated files, tests, smoke
   tidy    the shape of the house: arrows, owners, sizes, documents
   smoke   the whole pipeline over a bounded history, reconciled
+  deploy-lint
+          Dockerfile, docker-compose.yml and .env.example: our own rules, and the checkers that deploy/tools.sh has fetched
+  image [binary]
+          the image's content without Docker: a Debian root filled by the Dockerfile's script, entered by chroot, running the pipeline
   bench [targets | growth | airflow]
           the figures of docs/benchmarks.md, each beside this machine's own commit time; `airflow`: the same shapes on Apache Airflow
   chaos engine [seconds]
@@ -29,6 +35,8 @@ fn main() -> Result<()> {
         Some("ci") => ci::run(&root()),
         Some("tidy") => tidy::run(&root()),
         Some("smoke") => ci::smoke(&root()),
+        Some("deploy-lint") => deploy::run(&root()),
+        Some("image") => image::run(&root(), &rest),
         Some("bench") => bench::run(&root(), &rest),
         Some("chaos") => chaos::run(&root(), &rest),
         Some("chaos-task") => chaos::task::run(&rest),

@@ -11,6 +11,7 @@ pub mod dag_show;
 pub mod dag_test;
 pub mod doctor;
 pub mod generate;
+pub mod health;
 pub mod kind;
 pub mod login;
 pub mod migrate;

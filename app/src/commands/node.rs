@@ -21,8 +21,12 @@ pub async fn run(mut config: Config, arguments: NodeArgs) -> Result<ExitCode> {
     let Some(brokers) = config.optional("kafka_bootstrap_servers").map(str::to_string) else {
         bail!("no Kafka: set KAFKA_BOOTSTRAP_SERVERS, or start `streamify up` once on this database");
     };
-    let parts =
-        Parts { scheduler: !arguments.no_scheduler, worker: !arguments.no_worker, web: !arguments.no_web };
+    let parts = Parts {
+        scheduler: !arguments.no_scheduler,
+        worker: !arguments.no_worker,
+        web: !arguments.no_web,
+        warehouse: !arguments.no_warehouse && !arguments.no_worker,
+    };
     let vars = super::up::pipeline_vars(&config)?;
     let running = Node::new(config, store, brokers, parts, vars)?.start(stop.clone()).await?;
     if let Some(url) = &running.url {

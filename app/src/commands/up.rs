@@ -53,7 +53,7 @@ async fn with_servers(
         Some(brokers) => brokers.to_string(),
         None => embedded::broker(data, servers, servers_stop.clone()).await?,
     };
-    let parts = Parts { scheduler: true, worker: true, web: true };
+    let parts = Parts { scheduler: true, worker: true, web: true, warehouse: true };
     let mut vars = pipeline_vars(config)?;
     let until = last_full_hour(SystemClock.now());
     if arguments.once {

@@ -8,4 +8,5 @@ mod dag_files;
 mod dag_test;
 mod kinds;
 mod platform;
+mod split_nodes;
 mod support;

@@ -26,7 +26,8 @@ const END_LOOK_EVERY: Duration = Duration::from_millis(1);
 /// What was written before the end is read within this time.
 const REST_MAX: Duration = Duration::from_secs(5);
 /// What may hold the store's address or a secret is not handed on.
-const WITHHELD: [&str; 3] = ["DATABASE_URL", "PGPASSWORD", "STREAMIFY_SMTP_URL"];
+const WITHHELD: [&str; 5] =
+    ["DATABASE_URL", "DATABASE_URL_FILE", "PGPASSWORD", "STREAMIFY_SMTP_URL", "STREAMIFY_SMTP_URL_FILE"];
 
 pub struct Ended {
     pub status: ExitStatus,

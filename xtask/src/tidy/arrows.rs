@@ -61,7 +61,7 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("duckdb", &["warehouse"]),
     ("parquet", &["stream"]),
     ("petgraph", &["model", "transform"]),
-    ("saphyr", &["model", "transform", "lake", "stream"]),
+    ("saphyr", &["model", "transform", "lake", "stream", "xtask"]),
     ("tokio-cron-scheduler", &["engine"]),
     ("notify", &["engine"]),
     ("clap", &["app"]),
