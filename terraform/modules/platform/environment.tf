@@ -7,7 +7,7 @@ locals {
     KAFKA_SASL_MECHANISM           = "OAUTHBEARER"
     KAFKA_SECURITY_PROTOCOL        = "SASL_SSL"
     STREAMIFY_LAKE_URL             = module.lake.lake_url
-    STREAMIFY_WAREHOUSE_URL        = "bigquery://${var.project_id}?location=${var.region}"
+    STREAMIFY_WAREHOUSE_URL        = "bigquery:${var.project_id}?location=${var.region}&max_bytes_billed=${var.query_limit}"
     STREAMIFY_PUBLIC_URL           = "https://${local.web_host}"
     STREAMIFY_LOG_ARCHIVE          = "${module.lake.state_url}/logs"
     STREAMIFY_LOG_FORMAT           = "json"

@@ -168,6 +168,17 @@ variable "staging_days" {
   default     = null
 }
 
+variable "query_limit" {
+  description = "Most that one query may read; it is refused before it costs more"
+  type        = string
+  default     = "200GB"
+
+  validation {
+    condition     = can(regex("^[0-9]+(MB|GB|TB)$", var.query_limit))
+    error_message = "query_limit: such as 500MB, 200GB or 1TB."
+  }
+}
+
 variable "users" {
   description = "Who may open the pages and call the API: any name => IAM member"
   type        = map(string)

@@ -32,7 +32,7 @@ run "parts_are_told_where_everything_is" {
     error_message = "Kafka"
   }
   assert {
-    condition     = output.environment.worker.STREAMIFY_LAKE_URL == "gs://streamify-test-streamify-lake" && output.environment.worker.STREAMIFY_WAREHOUSE_URL == "bigquery://streamify-test?location=europe-west1"
+    condition     = output.environment.worker.STREAMIFY_LAKE_URL == "gs://streamify-test-streamify-lake" && output.environment.worker.STREAMIFY_WAREHOUSE_URL == "bigquery:streamify-test?location=europe-west1&max_bytes_billed=200GB"
     error_message = "lake and warehouse"
   }
   assert {
