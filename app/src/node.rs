@@ -184,7 +184,7 @@ impl Node {
         // Set once, here.
         let _ = stats.set(engine.stats());
         let dags_loaded = engine.dags_loaded();
-        if self.parts.warehouse {
+        if self.opens_warehouse() {
             tasks.spawn(self.warehouse.clone().keep(routes, cancel.clone()));
         }
         if let Some((web, listener)) = web.zip(listener) {
@@ -204,6 +204,12 @@ impl Node {
         });
         tasks.close();
         Ok(Running { url, tasks, dags_loaded })
+    }
+
+    /// A file belongs to one process, and that must be one that works. A warehouse in the cloud has room for all that show it.
+    fn opens_warehouse(&self) -> bool {
+        let is_file = warehouse_url(&self.config).starts_with("duckdb:");
+        self.parts.warehouse || (self.parts.web && !is_file)
     }
 
     /// Takes over from an earlier life of this node, which is surely dead: its name is ours alone.
