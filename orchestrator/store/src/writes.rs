@@ -12,6 +12,10 @@ use model::{RunState, TaskState};
 use serde::Serialize;
 use sqlx::PgConnection;
 
+const TAKE_STEP: &str = "select * from take_step($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20,
+    $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33, $34, $35, $36::json, $37::json, $38::json, $39, $40, $41, $42, $43,
+    $44)";
+
 /// Rows of `take_step` (migrations), in the order in which they are written.
 #[derive(Default)]
 pub(crate) struct Writes {
@@ -27,7 +31,6 @@ pub(crate) struct Writes {
     pub retried: Vec<i64>,
 }
 
-#[derive(Serialize)]
 pub(crate) struct EndRow {
     pub id: i64,
     pub lease: i64,
@@ -35,26 +38,24 @@ pub(crate) struct EndRow {
     pub next_state: &'static str,
     pub message: Option<String>,
     /// Position in the texts, from 1.
-    pub output: Option<usize>,
+    pub output: Option<i32>,
     pub failures: i32,
     pub losses: i32,
     pub next_at: Option<DateTime<Utc>>,
     pub reason: String,
 }
 
-#[derive(Serialize)]
 struct SettledRow {
     run: i64,
-    task: usize,
+    task: i32,
     map_index: i32,
     state: &'static str,
     reason: String,
 }
 
-#[derive(Serialize)]
 struct QueuedRow {
     run: i64,
-    task: usize,
+    task: i32,
     map_index: i32,
     try_number: i32,
     /// Whether a new try begins; a poke goes on with the old one.
@@ -91,8 +92,8 @@ pub(crate) struct NoticeRow {
     pub event: &'static str,
     pub run: i64,
     /// Positions in the texts, from 1.
-    pub target: usize,
-    pub body: usize,
+    pub target: i32,
+    pub body: i32,
 }
 
 impl Writes {
@@ -110,7 +111,7 @@ impl Writes {
 
     /// Takes in what belongs to another run.
     pub fn add(&mut self, mut other: Writes) {
-        let texts = self.texts.len();
+        let texts = position(self.texts.len());
         other.ends.iter_mut().for_each(|row| row.output = row.output.map(|at| at + texts));
         for row in &mut other.notices {
             row.target += texts;
@@ -128,9 +129,9 @@ impl Writes {
     }
 
     /// Position of a text, from 1.
-    pub fn text(&mut self, text: String) -> usize {
+    pub fn text(&mut self, text: String) -> i32 {
         self.texts.push(text);
-        self.texts.len()
+        position(self.texts.len())
     }
 
     pub fn settle(
@@ -145,7 +146,13 @@ impl Writes {
         instance.state = state;
         instance.next_at = None;
         let reason = clean(reason).into_owned();
-        self.settled.push(SettledRow { run: id, task, map_index, state: state.as_str(), reason });
+        self.settled.push(SettledRow {
+            run: id,
+            task: position(task),
+            map_index,
+            state: state.as_str(),
+            reason,
+        });
         Ok(())
     }
 
@@ -176,32 +183,55 @@ impl Writes {
         };
         let retries = runs.iter().map(retries).collect::<Result<Vec<_>>>()?;
         let none: &[String] = &[];
-        let rows = sqlx::query_as::<_, ClaimRow>(
-            "select * from take_step($1, $2, $3, $4, $5, $6, $7, $8::json, $9::json, $10::json, $11::json, $12::json, $13::json, $14, $15,
-                $16, $17, $18, $19)",
-        )
-        .bind(now)
-        .bind(runs.iter().map(|run| run.id).collect::<Vec<_>>())
-        .bind(runs.iter().map(|run| run.revision).collect::<Vec<_>>())
-        .bind(runs.iter().map(|run| run.state.as_str()).collect::<Vec<_>>())
-        .bind(wakes)
-        .bind(retries)
-        .bind(&self.texts)
-        .bind(json(&self.ends)?)
-        .bind(json(&self.settled)?)
-        .bind(json(&self.queued)?)
-        .bind(json(&self.stops)?)
-        .bind(json(&self.events)?)
-        .bind(json(&self.notices)?)
-        .bind(&self.rings)
-        .bind(claim.map(|claim| claim.node))
-        .bind(claim.map_or(none, |claim| &claim.queues))
-        .bind(claim.map_or(none, |claim| &claim.routes))
-        .bind(claim.map_or(0, |claim| i64::try_from(claim.slots).unwrap_or(i64::MAX)))
-        .bind(claim.map_or(0, |claim| i64::try_from(claim.service_slots).unwrap_or(i64::MAX)))
-        .fetch_all(conn)
-        .await
-        .map_err(refusal)?;
+        let (ends, settled, queued) = (&self.ends, &self.settled, &self.queued);
+        let rows = sqlx::query_as::<_, ClaimRow>(TAKE_STEP)
+            .bind(now)
+            .bind(runs.iter().map(|run| run.id).collect::<Vec<_>>())
+            .bind(runs.iter().map(|run| run.revision).collect::<Vec<_>>())
+            .bind(runs.iter().map(|run| run.state.as_str()).collect::<Vec<_>>())
+            .bind(wakes)
+            .bind(retries)
+            .bind(&self.texts)
+            .bind(column(ends, |row| row.id))
+            .bind(column(ends, |row| row.lease))
+            .bind(column(ends, |row| row.ending))
+            .bind(column(ends, |row| row.next_state))
+            .bind(column(ends, |row| row.message.as_deref()))
+            .bind(column(ends, |row| row.output))
+            .bind(column(ends, |row| row.failures))
+            .bind(column(ends, |row| row.losses))
+            .bind(column(ends, |row| row.next_at))
+            .bind(column(ends, |row| row.reason.as_str()))
+            .bind(column(settled, |row| row.run))
+            .bind(column(settled, |row| row.task))
+            .bind(column(settled, |row| row.map_index))
+            .bind(column(settled, |row| row.state))
+            .bind(column(settled, |row| row.reason.as_str()))
+            .bind(column(queued, |row| row.run))
+            .bind(column(queued, |row| row.task))
+            .bind(column(queued, |row| row.map_index))
+            .bind(column(queued, |row| row.try_number))
+            .bind(column(queued, |row| row.fresh))
+            .bind(column(queued, |row| row.queue.as_str()))
+            .bind(column(queued, |row| row.route.as_deref()))
+            .bind(column(queued, |row| row.priority))
+            .bind(column(queued, |row| row.is_service))
+            .bind(column(queued, |row| row.pool.as_deref()))
+            .bind(column(queued, |row| row.pool_slots))
+            .bind(column(queued, |row| row.limit_key.as_deref()))
+            .bind(column(queued, |row| row.limit_slots))
+            .bind(json(&self.stops)?)
+            .bind(json(&self.events)?)
+            .bind(json(&self.notices)?)
+            .bind(&self.rings)
+            .bind(claim.map(|claim| claim.node))
+            .bind(claim.map_or(none, |claim| &claim.queues))
+            .bind(claim.map_or(none, |claim| &claim.routes))
+            .bind(claim.map_or(0, |claim| i64::try_from(claim.slots).unwrap_or(i64::MAX)))
+            .bind(claim.map_or(0, |claim| i64::try_from(claim.service_slots).unwrap_or(i64::MAX)))
+            .fetch_all(conn)
+            .await
+            .map_err(refusal)?;
         for (run, wake_at) in runs.iter_mut().zip(wakes) {
             run.revision += 1;
             run.wake_at = if run.state == RunState::Running { *wake_at } else { None };
@@ -215,7 +245,7 @@ impl QueuedRow {
         let text = |text: &String| clean(text).into_owned();
         QueuedRow {
             run,
-            task: instance.task,
+            task: position(instance.task),
             map_index: instance.map_index,
             try_number: instance.try_number,
             fresh,
@@ -229,6 +259,14 @@ impl QueuedRow {
             limit_slots: def.max_active.map(|limit| i32::try_from(limit).unwrap_or(i32::MAX)),
         }
     }
+}
+
+fn column<'r, T, V>(rows: &'r [T], value: impl Fn(&'r T) -> V) -> Vec<V> {
+    rows.iter().map(value).collect()
+}
+
+fn position(position: usize) -> i32 {
+    i32::try_from(position).unwrap_or(i32::MAX)
 }
 
 /// No rows are no argument: the function passes over them.

@@ -8,6 +8,7 @@ mod claims;
 mod connecting;
 mod control;
 mod dags;
+mod direct;
 mod ends;
 mod growth;
 mod hot;
