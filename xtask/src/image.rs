@@ -1,7 +1,7 @@
 //! `cargo xtask image`: the image's content without Docker. A minimal Debian root, filled by the Dockerfile's own script and entered with
 //! chroot as the image's user, read-only and without rights: there the health check and `up --once` must pass.
 //!
-//! Needs root and debootstrap; where one is missing it says so and proves nothing. Postgres runs outside, as it does for the image.
+//! Needs root and debootstrap; where one is missing it says so and proves nothing (with `STREAMIFY_REQUIRE_TOOLS=1` it fails). Postgres runs outside, as it does for the image.
 
 use crate::{ci, deploy};
 use anyhow::{Context, Result, bail};
@@ -23,6 +23,9 @@ pub fn run(root: &Path, arguments: &[String]) -> Result<()> {
     };
     if let Some(missing) = missing() {
         eprintln!("image: SKIPPED, nothing was proven: {missing}");
+        if deploy::requires_tools() {
+            bail!("STREAMIFY_REQUIRE_TOOLS is set");
+        }
         return Ok(());
     }
     let place = Place::new()?;

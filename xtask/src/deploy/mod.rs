@@ -1,7 +1,7 @@
 //! `cargo xtask deploy-lint`: the container files, held to their rules and to the checkers that are there.
 //!
 //! The rules (`rules`, `image`) are ours and always run, as unit tests too. The checkers are foreign programs: deploy/tools.sh lays them into
-//! the cache; one that is missing is skipped, loudly.
+//! the cache; one that is missing is skipped, loudly. `STREAMIFY_REQUIRE_TOOLS=1` makes that a failure.
 
 mod compose;
 mod env_example;
@@ -63,6 +63,11 @@ pub fn run(root: &Path) -> Result<()> {
         bail!("{failed} problems");
     }
     Ok(())
+}
+
+/// Whether a check that cannot be made is a failure, as in CI.
+pub fn requires_tools() -> bool {
+    std::env::var_os("STREAMIFY_REQUIRE_TOOLS").is_some()
 }
 
 /// What our own rules say.
