@@ -11,7 +11,16 @@ locals {
   }
 
   # The same alert rules as on any Prometheus.
-  rules = flatten([for group in yamldecode(file("${path.module}/../../../deploy/prometheus/alerts.yaml")).groups : group.rules])
+  rules = [
+    for rule in flatten([for group in yamldecode(file("${path.module}/../../../deploy/prometheus/alerts.yaml")).groups : group.rules]) : {
+      alert    = rule.alert
+      expr     = rule.expr
+      patience = rule["for"]
+      severity = rule.labels.severity
+      summary  = rule.annotations.summary
+      runbook  = rule.annotations.runbook
+    }
+  ]
 
   services = [
     "artifactregistry", "bigquery", "bigqueryconnection", "billingbudgets", "cloudresourcemanager", "compute", "dns", "iam",

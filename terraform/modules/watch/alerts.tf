@@ -8,12 +8,12 @@ locals {
   # deploy/prometheus/alerts.yaml: the rules that any Prometheus has, with their names, severities and sections of the runbook.
   rules = {
     for rule in var.rules : rule.alert => {
-      severity = upper(rule.labels.severity)
+      severity = upper(rule.severity)
       query    = rule.expr
-      seconds  = sum([for at, unit in { s = 1, m = 60, h = 3600 } : unit * tonumber(trimsuffix(rule.for, at)) if endswith(rule.for, at)])
+      seconds  = sum([for at, unit in { s = 1, m = 60, h = 3600 } : unit * tonumber(trimsuffix(rule.patience, at)) if endswith(rule.patience, at)])
       # Placeholders of Prometheus mean nothing to Cloud Monitoring, which names the series itself.
-      about  = trimspace(replace(rule.annotations.summary, "/ *\\{\\{[^}]*\\}\\}/", ""))
-      remedy = "See ${rule.annotations.runbook}."
+      about  = trimspace(replace(rule.summary, "/ *\\{\\{[^}]*\\}\\}/", ""))
+      remedy = "See ${rule.runbook}."
     }
   }
 

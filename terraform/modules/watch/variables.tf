@@ -35,18 +35,12 @@ variable "max_connections" {
 }
 
 variable "rules" {
-  description = "Alert rules of deploy/prometheus/alerts.yaml"
-  type = list(object({
-    alert       = string
-    expr        = string
-    for         = string
-    labels      = object({ severity = string })
-    annotations = object({ summary = string, runbook = string })
-  }))
+  description = "Alert rules of deploy/prometheus/alerts.yaml; patience is their `for`"
+  type        = list(object({ alert = string, expr = string, patience = string, severity = string, summary = string, runbook = string }))
 
   validation {
-    condition     = alltrue([for rule in var.rules : contains(["critical", "warning"], rule.labels.severity) && can(regex("^[0-9]+[smh]$", rule.for))])
-    error_message = "rules: severity is critical or warning, `for` is such as 90s, 5m or 1h."
+    condition     = alltrue([for rule in var.rules : contains(["critical", "warning"], rule.severity) && can(regex("^[0-9]+[smh]$", rule.patience))])
+    error_message = "rules: severity is critical or warning, patience is such as 90s, 5m or 1h."
   }
 }
 

@@ -8,14 +8,8 @@ variables {
   database_instance = "streamify-test"
   max_connections   = 200
   rules = [
-    {
-      alert       = "StreamifyNobodyPlans", expr = "max(streamify_duty_held{duty=\"planner\"}) < 1", for = "2m", labels = { severity = "critical" }
-      annotations = { summary = "No node plans: {{ $value }} of them", runbook = "docs/ops/runbook.md#streamifynobodyplans" }
-    },
-    {
-      alert       = "StreamifyTableBloat", expr = "max by (table) (streamify_table_dead_rows) > 1000000", for = "1h", labels = { severity = "warning" }
-      annotations = { summary = "{{ $labels.table }} has many dead rows", runbook = "docs/ops/runbook.md#streamifytablebloat" }
-    },
+    { alert = "StreamifyNobodyPlans", expr = "max(streamify_duty_held{duty=\"planner\"}) < 1", patience = "2m", severity = "critical", summary = "No node plans: {{ $value }} of them", runbook = "docs/ops/runbook.md#streamifynobodyplans" },
+    { alert = "StreamifyTableBloat", expr = "max by (table) (streamify_table_dead_rows) > 1000000", patience = "1h", severity = "warning", summary = "{{ $labels.table }} has many dead rows", runbook = "docs/ops/runbook.md#streamifytablebloat" },
   ]
 }
 
@@ -116,4 +110,13 @@ run "a_billing_account_that_is_none_is_refused" {
     budget = { billing_account = "mine", monthly = 500 }
   }
   expect_failures = [var.budget]
+}
+
+run "a_severity_that_nobody_knows_is_refused" {
+  command = plan
+
+  variables {
+    rules = [{ alert = "A", expr = "1", patience = "1m", severity = "page", summary = "", runbook = "" }]
+  }
+  expect_failures = [var.rules]
 }
