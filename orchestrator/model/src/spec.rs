@@ -7,6 +7,7 @@
 //!
 //! Not here: reading files; the caller brings the bytes.
 
+mod after;
 mod build;
 mod custom;
 mod each;

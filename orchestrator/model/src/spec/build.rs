@@ -89,13 +89,14 @@ fn check_kind(
     dag_dir: &Path,
     registry: &Registry,
 ) -> Option<Vec<ExpandedTask>> {
+    let kind = task.kind.as_ref()?;
     let with = with_of(task);
-    let problems = task.kind.check(&with, dag_dir);
+    let problems = kind.check(&with, dag_dir);
     report_with(reader, task, at, &problems);
     if !problems.is_empty() {
         return None;
     }
-    let tasks = match task.kind.expand(&with, dag_dir) {
+    let tasks = match kind.expand(&with, dag_dir) {
         Ok(tasks) => tasks?,
         Err(problems) => {
             report_with(reader, task, at, &problems);

@@ -3,6 +3,7 @@
 //! A need on a group is one on its leaves (tasks of it that no other task of it needs); what a group needs, its roots need. Teardowns
 //! are no leaves: whether a folder was cleaned up is nothing to those who come after.
 
+use super::after::After;
 use super::fields::Reader;
 use super::tasks::Raw;
 use super::yaml::Position;
@@ -35,7 +36,7 @@ pub(super) struct Graph<'r, 'n> {
 }
 
 /// Needs as written and found: the position of what is needed, and where it is said.
-type Said = Vec<Vec<(usize, Position)>>;
+pub(super) type Said = Vec<Vec<(usize, Position)>>;
 
 pub(super) fn build<'r, 'n>(reader: &mut Reader, raw: &'r [Raw<'n>]) -> Graph<'r, 'n> {
     let ids = raw.iter().enumerate().map(|(at, raw)| (raw.id.as_str(), at)).collect();
@@ -83,7 +84,7 @@ impl<'r> Graph<'r, '_> {
     }
 
     fn said(&self, reader: &mut Reader) -> Said {
-        let mut said = Vec::with_capacity(self.raw.len());
+        let (mut said, mut unknown) = (Vec::with_capacity(self.raw.len()), Vec::new());
         for (at, raw) in self.raw.iter().enumerate() {
             let mut found = Vec::with_capacity(raw.needs.len());
             for (need, position) in &raw.needs {
@@ -101,27 +102,38 @@ impl<'r> Graph<'r, '_> {
                         reader.problem(*position, message, None);
                     }
                     Some(from) => found.push((from, *position)),
-                    None => {
-                        let message = format!("{} needs '{need}', which does not exist", shown(raw));
-                        let hint = (!reader.is_full()).then(|| self.hint(at, need)).flatten();
-                        reader.problem(*position, message, hint);
-                    }
+                    None => unknown.push((at, *need, *position)),
                 }
             }
             said.push(found);
         }
+        self.report_unknown(reader, &said, unknown);
         said
     }
 
-    fn hint(&self, at: usize, need: &str) -> Option<String> {
+    fn report_unknown(&self, reader: &mut Reader, said: &Said, unknown: Vec<(usize, &str, Position)>) {
+        if unknown.is_empty() {
+            return;
+        }
+        let after = After::new(self.raw, said);
+        for (at, need, position) in unknown {
+            let message = format!("{} needs '{need}', which does not exist", shown(&self.raw[at]));
+            let hint = (!reader.is_full()).then(|| self.hint(at, need, &after.of(at))).flatten();
+            reader.problem(position, message, hint);
+        }
+    }
+
+    /// A name that could be meant: nothing that comes after the task itself, which would close a circle.
+    fn hint(&self, at: usize, need: &str, after: &[bool]) -> Option<String> {
         let own = &self.raw[at];
         if let Some((group, _)) = need.rsplit_once('.')
             && let Some(whole) = self.find(own.group, group)
             && !self.raw[whole].is_group()
+            && !after[whole]
         {
             return Some(format!("what '{group}' stands for is needed as a whole: needs: [{group}]"));
         }
-        let others = || self.raw.iter().filter(|raw| raw.id != own.id);
+        let others = || self.raw.iter().zip(after).filter(|(_, after)| !**after).map(|(raw, _)| raw);
         let siblings = others().filter(|raw| own.group.is_some() && raw.group == own.group);
         let short = siblings.filter_map(|raw| raw.id.rsplit('.').next());
         let full = others().map(|raw| raw.id.as_str());

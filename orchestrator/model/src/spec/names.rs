@@ -30,7 +30,8 @@ impl TaskNames for Before<'_, '_, '_> {
             return Found::NotBefore;
         }
         Found::Before(match raw.task() {
-            Some(task) if !(self.several)(at) => match task.def.for_each {
+            // What an unknown kind gives, and whether it stands for several tasks, nobody can say.
+            Some(task) if task.kind.is_some() && !(self.several)(at) => match task.def.for_each {
                 Some(_) => Given::Mapped,
                 None => Given::Outputs(&task.def.outputs),
             },

@@ -48,7 +48,8 @@ const SLOTS_MAX: u32 = 100_000;
 pub(super) type Needs<'n> = Vec<(&'n str, Position)>;
 
 pub(super) struct RawTask<'n> {
-    pub kind: Arc<dyn Task>,
+    /// `None` if it cannot be asked: it is not known, or what it is told is no mapping. There is a problem.
+    pub kind: Option<Arc<dyn Task>>,
     /// `kind 'x' (file)`, if it was written with a custom one.
     pub custom: Option<String>,
     pub with: Option<Cow<'n, Node>>,
@@ -78,7 +79,7 @@ struct Used<'r> {
     at: Position,
 }
 
-/// Its needs, and the rest if it can be asked about.
+/// Its needs, and the rest; `None` if it is no mapping.
 pub(super) fn read<'n>(
     reader: &mut Reader,
     node: &'n Node,
@@ -86,7 +87,7 @@ pub(super) fn read<'n>(
     at: Position,
     defaults: &Defaults,
     registry: &Registry,
-) -> Option<(Needs<'n>, Option<RawTask<'n>>)> {
+) -> Option<(Needs<'n>, RawTask<'n>)> {
     let fields = reader.fields(node, &format!("task '{id}'"), &TASK_KEYS)?;
     let needs = fields.get("needs").map_or_else(Vec::new, |node| needs(reader, node));
     let used = used(reader, &fields, id, at, registry);
@@ -105,28 +106,32 @@ pub(super) fn read<'n>(
     let own_env = env_node.map_or_else(BTreeMap::new, |node| env(reader, node));
     let with = fields.get("with");
     let with_is_map = with.is_none_or(|node| reader.map(node, "with").is_some());
-    let Some(used) = used.filter(|_| with_is_map) else { return Some((needs, None)) };
+    let with = with.filter(|_| with_is_map);
+    let mut kind = used.as_ref().filter(|_| with_is_map).map(|used| used.kind.clone());
     let (mut with, mut envs) = (with.map(Cow::Borrowed), Vec::from_iter(env_node.map(Cow::Borrowed)));
     task.def.env = defaults.env.clone();
-    if let Some(custom) = custom {
-        let Some(made) = custom.expand(reader, with.as_deref(), used.at) else { return Some((needs, None)) };
-        if let Some(node) = made.env {
-            task.def.env.extend(env(reader, &node));
-            envs.push(Cow::Owned(node));
+    if let (Some(custom), Some(used)) = (custom.filter(|_| with_is_map), &used) {
+        match custom.expand(reader, with.as_deref(), used.at) {
+            Some(made) => {
+                if let Some(node) = made.env {
+                    task.def.env.extend(env(reader, &node));
+                    envs.push(Cow::Owned(node));
+                }
+                with = Some(Cow::Owned(made.with));
+            }
+            None => kind = None,
         }
-        with = Some(Cow::Owned(made.with));
     }
     task.def.env.extend(own_env);
-    task.def.uses = used.kind.kind().to_owned();
-    task.def.route = used.kind.route().map(str::to_owned);
-    task.def.branch = used.kind.is_branch();
+    if let Some(kind) = &kind {
+        task.def.uses = kind.kind().to_owned();
+        task.def.route = kind.route().map(str::to_owned);
+        task.def.branch = kind.is_branch();
+    }
     task.def.condition = condition.as_ref().map(|condition| condition.text.clone());
     let Reading { def, texts, .. } = task;
     let custom = custom.map(CustomKind::shown);
-    Some((
-        needs,
-        Some(RawTask { kind: used.kind, custom, with, env: envs, texts, condition, each, rule_said, def }),
-    ))
+    Some((needs, RawTask { kind, custom, with, env: envs, texts, condition, each, rule_said, def }))
 }
 
 fn used<'r>(

@@ -41,7 +41,7 @@ pub(super) struct Raw<'n> {
 pub(super) enum Body<'n> {
     Task(Box<RawTask<'n>>),
     Group(RawGroup<'n>),
-    /// It cannot be asked about: its kind is not known, or `with` is no mapping. There is a problem.
+    /// It is no mapping. There is a problem.
     Broken,
 }
 
@@ -129,8 +129,7 @@ impl<'n> Tree<'n, '_> {
             }
             let read = task::read(reader, node, &id, key.at, self.defaults, self.registry);
             let (needs, body) = match read {
-                Some((needs, Some(task))) => (needs, Body::Task(Box::new(task))),
-                Some((needs, None)) => (needs, Body::Broken),
+                Some((needs, task)) => (needs, Body::Task(Box::new(task))),
                 None => (Vec::new(), Body::Broken),
             };
             self.found.push(Raw { id, group, at: key.at, needs, body });

@@ -109,3 +109,33 @@ window: previous-tick
 tasks: { a: { uses: process } }
 "
 );
+
+#[test]
+fn a_hint_for_a_need_never_names_what_would_close_a_circle() {
+    let hint = |needs: &str| {
+        let text = format!(
+            "dag: d\ntasks:\n  loads: {{ uses: process }}\n  load: {{ uses: process, needs: [{needs}] }}\n  load2: {{ uses: process, needs: [load] }}\n"
+        );
+        problems(text.as_bytes())
+    };
+    assert!(hint("load3").contains("did you mean 'loads'?"), "{}", hint("load3"));
+    let grouped = problems(
+        b"dag: d\ntasks:\n  report: { uses: process, needs: [etl.load] }\n  etl:\n    needs: [reprt]\n    tasks:\n      load: { uses: process }\n      other: { uses: process, needs: [nothing] }\n",
+    );
+    assert!(!grouped.contains("did you mean 'report'?"), "{grouped}");
+    let later = problems(
+        b"dag: d\ntasks:\n  a_task: { uses: process, needs: [b_tsk] }\n  b_task: { uses: process, needs: [g] }\n  g: { tasks: { x: { uses: process, needs: [a_task] } } }\n",
+    );
+    assert!(later.contains("'b_tsk', which does not exist") && !later.contains("b_task"), "{later}");
+}
+
+broken!(
+    all_of_a_task_whose_kind_is_unknown,
+    "
+dag: d
+tasks:
+  a: { uses: proces, with: { text: '{{ parms.x }}' }, env: { X: '{{ item }}' }, if: 'tasks.b.outputs.x', for_each: 'tasks.c.x' }
+  b: { with: { text: '{{ window.start }}' }, needs: [c] }
+  c: { uses: process, with: [1], env: { X: '{{ params.y }}' } }
+"
+);
