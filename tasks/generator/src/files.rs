@@ -62,7 +62,7 @@ fn write(
     cancel: &CancellationToken,
 ) -> Result<Report, Error> {
     let mut outputs = open(directory)?;
-    let (mut events, mut last, mut ending) = (0, None, Ending::Complete);
+    let (mut page_views, mut last, mut ending) = (0, None, Ending::Complete);
     let mut line = Vec::with_capacity(1_024);
     for event in Simulation::new(Arc::clone(model)).take_while(|event| event.at < to) {
         for topic in model.topics(&event) {
@@ -74,8 +74,8 @@ fn write(
             output.written += 1;
         }
         last = Some(event.at);
-        events += 1;
-        if events % BATCH == 0 && cancel.is_cancelled() {
+        page_views += 1;
+        if page_views % BATCH == 0 && cancel.is_cancelled() {
             ending = Ending::Cancelled;
             break;
         }
@@ -88,10 +88,12 @@ fn write(
         }
         topics.insert(topic.name().to_owned(), TopicCount { replayed: 0, sent: output.written });
     }
+    let events = topics.values().map(|topic: &TopicCount| topic.sent).sum();
     let progress = Progress {
         state: Phase::Done,
         event_time: last.map(instant),
         topics,
+        page_views,
         events,
         events_per_second: 0.0,
         rejected: 0,

@@ -36,8 +36,11 @@ pub struct Progress {
     pub event_time: Option<DateTime<Utc>>,
     /// By topic name, prefix included.
     pub topics: BTreeMap<String, TopicCount>,
-    /// Events (page views) made by this run, replayed ones included.
+    /// Page views made by this run, replayed ones included: each is one record or more, in one topic or more.
+    pub page_views: u64,
+    /// Records of all topics made by this run, replayed ones included.
     pub events: u64,
+    /// Of all topics.
     pub events_per_second: f64,
     /// Records that Kafka refused. The first one stops the run with an error, so a report says 0.
     pub rejected: u64,

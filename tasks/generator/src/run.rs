@@ -272,19 +272,21 @@ impl<C: Clock, P: FnMut(Progress)> Driver<C, P> {
         if self.now - self.pace.reported >= PROGRESS_EVERY {
             self.pace.reported = self.now;
             let snapshot = self.snapshot();
-            (self.pace.since, self.pace.events) = (self.now, self.events);
+            (self.pace.since, self.pace.events) = (self.now, snapshot.events);
             (self.progress)(snapshot);
         }
     }
 
     fn snapshot(&self) -> Progress {
         let elapsed = (self.now - self.pace.since).num_milliseconds().max(1) as f64 / 1_000.0;
+        let events = self.sink.made();
         Progress {
             state: self.phase,
             event_time: self.event_time.map(instant),
             topics: self.sink.counts().collect(),
-            events: self.events,
-            events_per_second: (self.events - self.pace.events) as f64 / elapsed,
+            page_views: self.events,
+            events,
+            events_per_second: events.saturating_sub(self.pace.events) as f64 / elapsed,
             rejected: 0,
         }
     }

@@ -319,6 +319,11 @@ impl Sink {
             .map(|(name, held)| (name.as_str(), held.iter().map(|p| p.made).collect()))
     }
 
+    /// Records of all topics made so far, passed over or sent.
+    pub(crate) fn made(&self) -> u64 {
+        self.partitions.iter().flatten().map(|partition| partition.made).sum()
+    }
+
     /// Records by topic.
     pub(crate) fn counts(&self) -> impl Iterator<Item = (String, TopicCount)> {
         self.names.iter().zip(&self.partitions).map(|(name, held)| {

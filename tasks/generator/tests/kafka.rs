@@ -133,6 +133,7 @@ async fn a_run_killed_at_any_record_is_continued_byte_for_byte() {
         assert!(logs(&kafka, &prefix).await == whole, "case {case}, seed 2026: {report:?}");
         let counted: u64 = report.progress.topics.values().map(|topic| topic.replayed + topic.sent).sum();
         assert_eq!(counted, records as u64, "case {case}, seed 2026");
+        assert_eq!(report.progress.events, counted, "case {case}: events are those of all topics");
     }
 }
 
@@ -147,7 +148,7 @@ async fn runs_cancelled_or_dropped_on_the_way_lose_and_double_nothing() {
         let cancel = CancellationToken::new();
         let stop = cancel.clone();
         let progress = move |progress: Progress| {
-            if progress.state == Phase::History && progress.events >= stop_after {
+            if progress.state == Phase::History && progress.page_views >= stop_after {
                 stop.cancel();
             }
         };
@@ -161,7 +162,7 @@ async fn runs_cancelled_or_dropped_on_the_way_lose_and_double_nothing() {
 
     let (started, mut has_started) = tokio::sync::mpsc::channel(1);
     let progress = move |progress: Progress| {
-        if progress.events >= 2_048 {
+        if progress.page_views >= 2_048 {
             let _ = started.try_send(());
         }
     };

@@ -7,13 +7,14 @@ use serde_json::{Map, Value};
 use std::fmt::Write;
 
 /// The order in which people look, and what each is called.
-const FIGURES: [(&str, &str); 14] = [
+const FIGURES: [(&str, &str); 15] = [
     ("state", "State"),
     ("error", "Error"),
     ("lag", "Lag"),
     ("events_per_second", "Events / s"),
     ("rows", "Rows"),
     ("events", "Events"),
+    ("page_views", "Page views"),
     ("dead_letters", "Dead letters"),
     ("watermark", "Complete up to"),
     ("last_commit_at", "Last commit"),
