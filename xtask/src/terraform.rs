@@ -1,4 +1,5 @@
 //! `cargo xtask terraform`: format, then validation and tests of every module and environment against the schema of the real provider.
+//! `--quick`, as CI does it: of the environments alone, which are made of all modules.
 //!
 //! The provider lies in a mirror outside the repository, laid out as `terraform providers mirror` does it; `--fetch-provider` fills it from
 //! the registry. What is missing is skipped loudly; `STREAMIFY_REQUIRE_TOOLS=1` makes that a failure. Terraform works on a copy, so that
@@ -10,13 +11,17 @@ use std::process::{Command, Output};
 use std::time::Instant;
 
 const FETCH: &str = "--fetch-provider";
-/// What the configuration reads besides itself.
+const QUICK: &str = "--quick";
+/// Modules first: what others are made of fails first.
+const GROUPS: [&str; 2] = ["terraform/modules", "terraform/envs"];
+/// What the configuration reads, itself among it.
 const READS: [&str; 3] = ["terraform", "dags/streamify/schemas", "deploy/prometheus"];
 
 pub fn run(root: &Path, arguments: &[String]) -> Result<()> {
-    if let Some(unknown) = arguments.iter().find(|argument| *argument != FETCH) {
-        bail!("unknown argument `{unknown}`; there is only {FETCH}");
+    if let Some(unknown) = arguments.iter().find(|argument| ![FETCH, QUICK].contains(&argument.as_str())) {
+        bail!("unknown argument `{unknown}`; there are {FETCH} and {QUICK}");
     }
+    let is_given = |wanted: &str| arguments.iter().any(|argument| argument == wanted);
     if Command::new("terraform").arg("version").output().is_err() {
         return skip(
             "terraform is not installed; it is at https://developer.hashicorp.com/terraform/install",
@@ -25,13 +30,14 @@ pub fn run(root: &Path, arguments: &[String]) -> Result<()> {
     let format = Command::new("terraform")
         .args(["fmt", "-check", "-recursive", "-diff", "terraform"])
         .current_dir(root)
+        .env_remove("TF_CLI_CONFIG_FILE")
         .status()?;
     if !format.success() {
         bail!("terraform files are not formatted: terraform fmt -recursive terraform");
     }
     let mirror = mirror()?;
     let work = Work::new(root, &mirror)?;
-    if arguments.iter().any(|argument| argument == FETCH) {
+    if is_given(FETCH) {
         work.fetch(&mirror)?;
     }
     if !mirror.join("registry.terraform.io/hashicorp/google").is_dir() {
@@ -40,7 +46,8 @@ pub fn run(root: &Path, arguments: &[String]) -> Result<()> {
             mirror.display()
         ));
     }
-    work.check_all()
+    let groups = if is_given(QUICK) { &GROUPS[1..] } else { &GROUPS };
+    work.check_all(groups)
 }
 
 fn skip(why: &str) -> Result<()> {
@@ -58,10 +65,9 @@ fn mirror() -> Result<PathBuf> {
     Ok(cache.join("streamify/terraform/providers"))
 }
 
-/// Modules first, then environments: what others are made of fails first.
-fn folders(root: &Path) -> Result<Vec<PathBuf>> {
+fn folders(root: &Path, groups: &[&str]) -> Result<Vec<PathBuf>> {
     let mut folders = Vec::new();
-    for group in ["terraform/modules", "terraform/envs"] {
+    for group in groups {
         let folder = root.join(group);
         let entries = std::fs::read_dir(&folder).with_context(|| folder.display().to_string())?;
         let mut names: Vec<PathBuf> =
@@ -107,8 +113,8 @@ impl Work {
         Ok(())
     }
 
-    fn check_all(&self) -> Result<()> {
-        let folders = folders(&self.root)?;
+    fn check_all(&self, groups: &[&str]) -> Result<()> {
+        let folders = folders(&self.root, groups)?;
         // Two at a time: each loads a provider of hundreds of megabytes.
         let halves: Vec<Vec<&PathBuf>> =
             (0..2).map(|half| folders.iter().skip(half).step_by(2).collect()).collect();

@@ -1,6 +1,6 @@
 //! What must hold of the configuration, and needs neither Terraform nor a provider to be seen.
 
-use super::folders;
+use super::{GROUPS, folders};
 use std::path::{Path, PathBuf};
 
 /// What parts are told though the program does not read it yet; README.md lists the same.
@@ -101,7 +101,7 @@ fn there_are_no_keys_no_basic_roles_and_no_default_accounts() {
 
 #[test]
 fn every_module_says_what_it_takes_and_gives_and_is_tested() {
-    let folders = folders(&root()).unwrap();
+    let folders = folders(&root(), &GROUPS).unwrap();
     assert!(folders.len() >= 13, "{folders:?}");
     for folder in folders {
         let folder = root().join(folder);
