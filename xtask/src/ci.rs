@@ -1,6 +1,6 @@
 //! One command is CI: each step printed with its time, the first failure ends it.
 
-use crate::tidy;
+use crate::{terraform, tidy};
 use anyhow::{Context, Result, bail};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -17,6 +17,7 @@ pub fn run(root: &Path) -> Result<()> {
         cargo(root, &["clippy", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"])
     })?;
     step("build", || cargo(root, &["build", "--workspace"]))?;
+    step("terraform", || terraform::run(root, &["--quick".to_string()]))?;
     step("generated files", || generated(root))?;
     step("tests", || cargo(root, &["test", "--workspace", "--no-fail-fast"]))?;
     step("smoke", || smoke(root))?;

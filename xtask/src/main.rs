@@ -6,6 +6,7 @@ mod ci;
 mod deploy;
 mod image;
 mod psql;
+mod terraform;
 mod tidy;
 
 use anyhow::{Result, bail};
@@ -20,6 +21,8 @@ const HELP: &str = "cargo xtask <task>
           Dockerfile, docker-compose.yml and .env.example: our own rules, and the checkers that deploy/tools.sh has fetched
   image [binary]
           the image's content without Docker: a Debian root filled by the Dockerfile's script, entered by chroot, running the pipeline
+  terraform [--quick] [--fetch-provider]
+          format, validation and tests of terraform/ against the provider in the cache; what is not there is skipped
   bench [targets | growth | airflow]
           the figures of docs/benchmarks.md, each beside this machine's own commit time; `airflow`: the same shapes on Apache Airflow
   chaos engine [seconds]
@@ -37,6 +40,7 @@ fn main() -> Result<()> {
         Some("smoke") => ci::smoke(&root()),
         Some("deploy-lint") => deploy::run(&root()),
         Some("image") => image::run(&root(), &rest),
+        Some("terraform") => terraform::run(&root(), &rest),
         Some("bench") => bench::run(&root(), &rest),
         Some("chaos") => chaos::run(&root(), &rest),
         Some("chaos-task") => chaos::task::run(&rest),
