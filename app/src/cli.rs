@@ -1,9 +1,11 @@
 //! The command line: words, defaults, help.
 
 mod control;
+mod db;
 mod run;
 
 pub use control::{Answer, ApprovalCommand, AssetCommand, BackfillArgs, BackfillCommand, PoolCommand};
+pub use db::DbCommand;
 pub use run::{ClearArgs, MarkArgs, MarkState, RerunArgs, RunCommand};
 
 use chrono::{DateTime, Utc};
@@ -85,6 +87,9 @@ pub enum Command {
     Sql { query: String },
     /// Bring the database schema up to date
     Migrate,
+    /// The database: prune
+    #[command(subcommand)]
+    Db(DbCommand),
     /// Make a user, or change its role and password; the password is asked for, or read from standard input
     User {
         name: String,

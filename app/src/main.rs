@@ -12,6 +12,7 @@ mod node;
 mod offline;
 mod output;
 mod reconcile;
+mod retention;
 mod settings;
 mod telemetry;
 mod warehouse_owner;
@@ -61,6 +62,7 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Models(command) => commands::models::run(config, command).await,
         Command::Reconcile => commands::reconcile::run(config).await,
         Command::Sql { query } => commands::sql::run(config, &query).await,
+        Command::Db(command) => commands::db::run(config, command).await,
         Command::Migrate => commands::migrate::run(config).await,
         Command::User { name, role } => commands::user::run(config, &name, &role).await,
         Command::Login => commands::login::run(config).await,

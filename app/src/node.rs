@@ -3,6 +3,7 @@
 use crate::addresses::Addresses;
 use crate::clock::SystemClock;
 use crate::config::Config;
+use crate::retention;
 use crate::warehouse_owner::WarehouseOwner;
 use anyhow::{Context, Result, bail};
 use chrono::{DateTime, Utc};
@@ -76,7 +77,9 @@ pub async fn connect(config: &Config) -> Result<Store> {
             config.data_dir().display()
         );
     };
-    Ok(Store::connect(url.trim(), CONNECTIONS).await?)
+    let store = Store::connect(url.trim(), CONNECTIONS).await?;
+    store.schema_state().await?.check()?;
+    Ok(store)
 }
 
 pub fn lake_url(config: &Config) -> String {
@@ -93,7 +96,7 @@ pub fn warehouse_url(config: &Config) -> String {
 /// Takes over what other nodes have said about shared servers.
 pub async fn share_settings(config: &mut Config, store: &Store) -> Result<()> {
     let shared = store.settings().await?;
-    for name in ["kafka_bootstrap_servers", "lake_url", "warehouse_url"] {
+    for name in ["kafka_bootstrap_servers", "lake_url", "warehouse_url", "log_archive"] {
         if let Some(value) = shared.get(name) {
             config.cluster(name, value);
         }
@@ -148,6 +151,7 @@ impl Node {
     ) -> Result<Node> {
         let lake = Lake::open(&lake_url(&config))?;
         let warehouse = WarehouseOwner::new(warehouse_url(&config));
+        let store = retention::with_archive(&config, store);
         Ok(Node { config, store, lake, brokers, warehouse, parts, vars })
     }
 
@@ -227,6 +231,7 @@ impl Node {
     async fn tell_settings(&self, now: DateTime<Utc>) -> Result<()> {
         self.store.put_setting("kafka_bootstrap_servers", &self.brokers, now).await?;
         self.store.put_setting("lake_url", self.lake.url(), now).await?;
+        self.store.put_setting("log_archive", self.config.text("log_archive"), now).await?;
         self.store.put_setting("warehouse_url", &warehouse_url(&self.config), now).await?;
         Ok(())
     }
@@ -264,6 +269,7 @@ impl Node {
         engine.lease_ttl = Duration::from_secs(self.config.parsed("lease_seconds")?);
         engine.scheduler = self.parts.scheduler;
         engine.worker = self.parts.worker;
+        engine.retention = retention::policy(&self.config)?;
         engine.vars = self.vars.clone();
         engine.vars.extend(self.config.vars.clone());
         engine.conns = self.config.conns.clone();

@@ -83,6 +83,11 @@ impl IntoResponse for PageError {
                 m,
                 "Go back, and look at the newest state.",
             ),
+            PageError::Store(error @ store::Error::Archive { .. }) => {
+                tracing::error!(%error, "old log lines could not be read");
+                let hint = "Newer lines are in the database and are shown without it.";
+                (StatusCode::SERVICE_UNAVAILABLE, "The log archive does not answer", error.to_string(), hint)
+            }
             PageError::Store(error) => {
                 tracing::error!(%error, "a page could not be read from the store");
                 let hint = "The page works again as soon as the database answers. See the Health page and the server's log.";

@@ -29,6 +29,8 @@ const HELP: &str = "cargo xtask <task>
           several nodes under kill, stop, cut and slow wires, lost replies, restarts of Postgres; then rows and traces must agree
   chaos pipeline [kills]
           kill -9 of the node, of Postgres and of the broker at random moments; then every layer must have every event
+  upgrade [--from <revision> | --old <binary>] [--seconds <n>]
+          nodes of an older version are replaced one by one under load, one goes back, the schema grows beneath them; nothing may even fail
 ";
 
 fn main() -> Result<()> {
@@ -43,6 +45,7 @@ fn main() -> Result<()> {
         Some("terraform") => terraform::run(&root(), &rest),
         Some("bench") => bench::run(&root(), &rest),
         Some("chaos") => chaos::run(&root(), &rest),
+        Some("upgrade") => chaos::upgrade::run(&root(), &rest),
         Some("chaos-task") => chaos::task::run(&rest),
         None | Some("help" | "--help" | "-h") => {
             print!("{HELP}");

@@ -9,6 +9,7 @@ pub mod dag;
 pub mod dag_next;
 pub mod dag_show;
 pub mod dag_test;
+pub mod db;
 pub mod doctor;
 pub mod generate;
 pub mod health;

@@ -4,7 +4,7 @@ use super::request::{self, dash, who};
 use super::{run_again, run_show};
 use crate::cli::RunCommand;
 use crate::config::Config;
-use crate::{node, output};
+use crate::{node, output, retention};
 use anyhow::{Context, Result, bail};
 use model::RunState;
 use serde_json::Value;
@@ -19,8 +19,10 @@ use store::views::runs::RunFilter;
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 const LINES_AT_ONCE: i64 = 1000;
 
-pub async fn run(config: Config, command: RunCommand) -> Result<ExitCode> {
+pub async fn run(mut config: Config, command: RunCommand) -> Result<ExitCode> {
     let store = node::connect(&config).await?;
+    node::share_settings(&mut config, &store).await?;
+    let store = retention::with_archive(&config, store);
     match command {
         RunCommand::Trigger { dag, params, run_id, wait } => {
             trigger(&config, &store, dag, &params, run_id, wait).await

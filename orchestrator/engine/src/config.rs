@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
+use store::retention::Policy;
 
 /// What this node owns (`warehouse`): whoever owns such a thing writes it here and takes it out again.
 pub type Routes = Arc<RwLock<Vec<String>>>;
@@ -33,6 +34,8 @@ pub struct EngineConfig {
     pub drain_grace: Duration,
     /// How long a task may take to stop by itself; a service says it in its YAML.
     pub stop_grace: Duration,
+    /// How long history is kept. The same on all nodes.
+    pub retention: Policy,
     /// `var.*` in templates.
     pub vars: BTreeMap<String, Value>,
     /// `conn.*` in templates.
@@ -58,6 +61,7 @@ impl EngineConfig {
             worker: true,
             drain_grace: Duration::from_secs(20),
             stop_grace: Duration::from_secs(10),
+            retention: Policy::never(),
             vars: BTreeMap::new(),
             conns: BTreeMap::new(),
             secrets: BTreeMap::new(),

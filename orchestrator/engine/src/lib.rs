@@ -35,6 +35,7 @@ mod probes;
 mod realm;
 mod reaper;
 mod report;
+mod retention;
 mod rounds;
 mod routes;
 mod rows;

@@ -15,6 +15,7 @@ use store::logs::LogLine;
 use store::nodes::{Heartbeat, NewNode};
 use store::notifications::Outgoing;
 use store::notify::{Listener, Ring};
+use store::retention::{Mode, Policy, Position, Pruned, Step};
 use store::runs::{Advanced, NewRun, Run};
 use store::ticks::TickDecision;
 use store::{Result, Store};
@@ -125,4 +126,8 @@ rows! {
     async fn put_status(&self, attempt_id: i64, lease: i64, status: &Value, now: DateTime<Utc>) -> ();
     async fn put_check(&self, attempt_id: i64, result: &CheckResult, now: DateTime<Utc>) -> ();
     async fn append_logs(&self, lines: &[LogLine]) -> ();
+    // What is old.
+    async fn last_prune(&self) -> Option<DateTime<Utc>>;
+    async fn prune_step(&self, policy: &Policy, at: &Position, mode: Mode, now: DateTime<Utc>) -> Step;
+    async fn end_prune(&self, who: &str, pruned: &Pruned, now: DateTime<Utc>) -> ();
 }

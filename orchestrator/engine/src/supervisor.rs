@@ -1,7 +1,7 @@
 //! The order in which a node starts and stops.
 //!
 //! ```text
-//! start: register, heartbeats, sweep, log shipping -> bells -> dagbag, planner, driver, reaper, triggers, deadlines, notifier | worker
+//! start: register, heartbeats, sweep, log shipping -> bells -> dagbag, planner, driver, reaper, triggers, deadlines, notifier, retention | worker
 //! stop:  no new work -> services stop, tasks finish -> logs flushed -> duties and the node given back -> heartbeats end
 //! ```
 
@@ -18,6 +18,7 @@ use crate::node::Node;
 use crate::notifier::Notifier;
 use crate::planner::{self, Planner};
 use crate::reaper::{self, Reaper};
+use crate::retention::{self, Retention};
 use crate::rounds::{Frame, supervise};
 use crate::routes::{RouteKeeper, duty_of};
 use crate::stats::{Stats, StatsSnapshot};
@@ -30,6 +31,7 @@ use model::platform::Outbound;
 use std::sync::Arc;
 use std::time::Duration;
 use store::Store;
+use store::retention::Policy;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
@@ -184,6 +186,12 @@ fn start_intake(core: &Arc<Core>, tracker: &TaskTracker, frame: &Frame) {
             let core = of(core);
             move || Notifier::new(core.clone())
         });
+        if core.config.retention != Policy::never() {
+            supervise(tracker, &Default::default(), frame, {
+                let core = of(core);
+                move || Retention::new(core.clone())
+            });
+        }
     }
     if core.config.worker {
         supervise(tracker, &bells.worker, frame, {
@@ -211,7 +219,7 @@ async fn give_back(core: &Core) {
     }
     let node = core.node.id();
     let routes = core.config.routes.read().expect("no holder of the routes panics").clone();
-    let duties = [dagbag::DUTY, planner::DUTY, reaper::DUTY].map(str::to_owned);
+    let duties = [dagbag::DUTY, planner::DUTY, reaper::DUTY, retention::DUTY].map(str::to_owned);
     within_step("giving back the node", async {
         for duty in duties.into_iter().chain(routes.iter().map(|route| duty_of(route))) {
             if let Err(error) = core.store.release_duty(&duty, node).await {

@@ -3,6 +3,7 @@
 //!
 //! Not here: IO, clocks, SQL, HTTP, an async runtime.
 
+pub mod archive;
 pub mod check;
 pub mod clock;
 pub mod dag;

@@ -10,7 +10,7 @@ use model::{Dag, RunState, Window};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sqlx::{FromRow, PgConnection};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Ticks of one backfill.
 pub const TICKS_MAX: usize = 10_000;
@@ -140,8 +140,9 @@ impl Store {
         request.check(&dag)?;
         let ticks = request.ticks(&dag)?;
         let existing = existing(conn, &dag, &ticks).await?;
+        let pruned = pruned(conn, &dag, &ticks).await?;
         let plan = |tick: DateTime<Utc>| {
-            let (action, reason) = request.decide(existing.get(&tick), tick, now)?;
+            let (action, reason) = request.decide(existing.get(&tick), pruned.contains(&tick), tick, now)?;
             let window = model::schedule::window_at(&dag.window, &dag.schedule, tick);
             let run_id = existing.get(&tick).map(|run| run.run_id.clone());
             Ok(PlannedTick { tick, window, action, run_id, reason })
@@ -203,12 +204,16 @@ impl BackfillRequest {
     fn decide(
         &self,
         run: Option<&Existing>,
+        was_pruned: bool,
         tick: DateTime<Utc>,
         now: DateTime<Utc>,
     ) -> Result<(Action, String)> {
         let Some(run) = run else {
             return Ok(if tick > now {
                 (Action::Skip, "it has not come yet".to_owned())
+            } else if was_pruned && self.reprocess != Reprocess::Completed {
+                let reason = "it had a run, which was pruned; reprocess completed runs it again";
+                (Action::Skip, reason.to_owned())
             } else {
                 (Action::Create, "it has no run".to_owned())
             });
@@ -254,6 +259,18 @@ async fn existing(
     .fetch_all(conn)
     .await?;
     Ok(rows.into_iter().map(|run| (run.logical_date, run)).collect())
+}
+
+/// Ticks that had a run which is forgotten.
+async fn pruned(conn: &mut PgConnection, dag: &Dag, ticks: &[DateTime<Utc>]) -> Result<BTreeSet<DateTime<Utc>>> {
+    let pruned = sqlx::query_scalar(
+        "select tick_at from ticks where dag_id = $1 and tick_at = any($2) and pruned_at is not null",
+    )
+    .bind(&dag.id)
+    .bind(ticks)
+    .fetch_all(conn)
+    .await?;
+    Ok(pruned.into_iter().collect())
 }
 
 fn past_dependent(dag: &Dag) -> Vec<&str> {

@@ -15,6 +15,9 @@ pub enum Error {
     /// A row that does not parse: a bug or a hand-made change.
     #[error("row {id} of {table}: column {column}: {message}")]
     Inconsistent { table: &'static str, id: String, column: &'static str, message: String },
+    /// Old log lines that are files outside.
+    #[error("log archive: {message}")]
+    Archive { message: String },
     #[error("postgres: {message}")]
     Connect { message: String },
     #[error("postgres: {0}")]

@@ -26,6 +26,7 @@ mod deadlines;
 mod ends;
 pub mod error;
 mod expand;
+mod log_archive;
 pub mod logs;
 #[cfg(test)]
 mod loops_tests;
@@ -38,10 +39,12 @@ mod past;
 mod pools;
 mod promote;
 pub mod rerun;
+pub mod retention;
 mod reversion;
 mod rows;
 mod run_end;
 pub mod runs;
+pub mod schema;
 mod scope;
 pub mod settings;
 mod snapshot;
@@ -72,20 +75,22 @@ pub struct Store {
     /// Days whose log partition is known to exist.
     pub(crate) log_days: Arc<Mutex<HashSet<NaiveDate>>>,
     pub(crate) copies: Arc<copies::Copies>,
+    /// Where old log lines are.
+    pub(crate) archive: Option<Arc<dyn model::archive::Archive>>,
+    pub(crate) unpacked: log_archive::Unpacked,
 }
 
 impl Store {
     /// Connects, with a pool of at most `connections`. The error names the host and database, never the password.
     pub async fn connect(url: &str, connections: u32) -> Result<Store> {
         let pool = connect::pool(url, connections).await?;
-        Ok(Store { pool, versions: Arc::default(), log_days: Arc::default(), copies: Arc::default() })
-    }
-
-    /// Brings the schema up to date. Safe from several nodes at once, and from an older binary on a newer schema.
-    pub async fn migrate(&self) -> Result<()> {
-        let mut migrator = sqlx::migrate::Migrator::with_migrations(MIGRATOR.iter().cloned().collect());
-        migrator.set_ignore_missing(true);
-        migrator.run(&self.pool).await.map_err(sqlx::Error::from)?;
-        Ok(())
+        Ok(Store {
+            pool,
+            versions: Arc::default(),
+            log_days: Arc::default(),
+            copies: Arc::default(),
+            archive: None,
+            unpacked: Arc::default(),
+        })
     }
 }

@@ -67,7 +67,16 @@ impl Store {
         .bind(limit)
         .fetch_all(&self.pool)
         .await?;
-        Ok(rows.into_iter().map(|(seq, at, stream, line)| StoredLine { seq, at, stream, line }).collect())
+        let rows = rows.into_iter().map(|(seq, at, stream, line)| StoredLine { seq, at, stream, line });
+        let rows: Vec<StoredLine> = rows.collect();
+        // Lines count from 0 without holes: what comes next is here, or has gone to the archive, or was not written yet.
+        if rows.first().is_some_and(|first| first.seq == after_seq + 1) {
+            return Ok(rows);
+        }
+        let limit = usize::try_from(limit).unwrap_or_default();
+        let mut lines = self.archived_after(attempt_id, after_seq, limit).await?;
+        lines.extend(rows.into_iter().map(|line| (line.seq, line)));
+        Ok(lines.into_values().take(limit).collect())
     }
 
     /// Makes the partitions of the lines' days and of the days after, before they are needed.

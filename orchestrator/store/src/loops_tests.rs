@@ -1,6 +1,6 @@
 //! What the loops ask again and again reads no history, however long that is.
 
-use crate::{Store, assets, backfills, continuous, deadlines, notifications};
+use crate::{Store, assets, backfills, continuous, deadlines, notifications, retention};
 use chrono::{DateTime, Utc};
 use sqlx::postgres::PgArguments;
 use sqlx::{AssertSqlSafe, PgPool, Postgres};
@@ -38,6 +38,31 @@ async fn with_history() -> (testkit::Database, PgPool) {
         sqlx::query(statement).execute(&pool).await.unwrap();
     }
     (database, pool)
+}
+
+/// A pass over everything goes dag by dag, and each run finds what belongs to it.
+#[tokio::test]
+async fn pruning_reads_no_table_as_a_whole() {
+    let (_database, pool) = with_history().await;
+    let now: DateTime<Utc> = sqlx::query_scalar("select now()").fetch_one(&pool).await.unwrap();
+    let runs = explain(retention::runs::CANDIDATES)
+        .bind("d7")
+        .bind(now - chrono::TimeDelta::days(1))
+        .bind(0_i64)
+        .bind(now + chrono::TimeDelta::days(1))
+        .bind(i64::MAX)
+        .bind(now)
+        .bind(None::<DateTime<Utc>>)
+        .bind(None::<i64>)
+        .bind(1000_i64);
+    let ticks = explain(retention::rows::TICKS).bind("d7").bind(now).bind(now).bind(1000_i64);
+    let events = explain("update asset_events set run = null where run = $1").bind(7_i64);
+    for (name, statement) in [("runs", runs), ("ticks", ticks), ("events of a run", events)] {
+        let plan = statement.fetch_all(&pool).await.unwrap().join("\n");
+        for table in ["runs", "backfills", "task_instances", "attempt_history", "asset_events", "ticks"] {
+            assert!(!plan.contains(&format!("Seq Scan on {table}")), "{name} reads all of {table}:\n{plan}");
+        }
+    }
 }
 
 #[tokio::test]

@@ -16,6 +16,7 @@ mod generate;
 mod http;
 mod load;
 mod loaded;
+pub mod log_archive;
 mod models;
 mod orphans;
 pub mod outbound;

@@ -51,6 +51,20 @@ impl Lake {
             .map_err(|e| Error::store("write", path, e))
     }
 
+    /// The same, and it is on the disk when this returns.
+    pub async fn put_file_durably(&self, path: &str, content: Bytes) -> Result<(), Error> {
+        self.put_file(path, content).await?;
+        self.sync(path).await
+    }
+
+    /// A file that is not there is fine.
+    pub async fn delete_file(&self, path: &str) -> Result<(), Error> {
+        match self.inner.store.delete(&Path::from(path)).await {
+            Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
+            Err(error) => Err(Error::store("delete", &self.uri(path), error)),
+        }
+    }
+
     /// Reads any file of the lake whole.
     pub async fn get_file(&self, path: &str) -> Result<Bytes, Error> {
         self.read(path).await?.ok_or_else(|| Error::NotFound { path: self.uri(path) })

@@ -62,6 +62,9 @@ impl IntoResponse for ApiError {
             ApiError::Conflict(detail) => (StatusCode::CONFLICT, detail),
             ApiError::Unprocessable(detail) => (StatusCode::UNPROCESSABLE_ENTITY, detail),
             ApiError::TooMany(detail) => (StatusCode::TOO_MANY_REQUESTS, detail),
+            ApiError::Store(error @ store::Error::Archive { .. }) => {
+                (StatusCode::SERVICE_UNAVAILABLE, error.to_string())
+            }
             ApiError::Store(error) => {
                 tracing::error!(%error, "an API request failed in the store");
                 (StatusCode::SERVICE_UNAVAILABLE, "the database does not answer; see the server's log".into())

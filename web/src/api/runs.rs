@@ -86,10 +86,16 @@ pub async fn list(
 }
 
 pub async fn find(app: &App, dag_id: &str, run_id: &str) -> Result<RunRow, ApiError> {
-    let run = app.store.run_row(dag_id, run_id).await?;
-    run.ok_or_else(|| {
-        ApiError::NotFound(format!("The DagRun with dag_id: `{dag_id}` and run_id: `{run_id}` was not found"))
-    })
+    match app.store.run_row(dag_id, run_id).await? {
+        Some(run) => Ok(run),
+        None => Err(ApiError::NotFound({
+            let named = format!("The DagRun with dag_id: `{dag_id}` and run_id: `{run_id}`");
+            match app.store.pruned_at(dag_id, run_id).await? {
+                Some(at) => format!("{named} was pruned on {}", at.format("%Y-%m-%d")),
+                None => format!("{named} was not found"),
+            }
+        })),
+    }
 }
 
 pub async fn one(

@@ -23,6 +23,8 @@ struct HealthPage {
     /// Name, count, and whether it holds.
     invariants: Vec<(String, String, bool)>,
     tables: Vec<TableLine>,
+    /// What went for its age, how many, and when some went last.
+    pruned: Vec<(String, i64, Html)>,
     stats: Vec<(String, String)>,
 }
 
@@ -82,6 +84,7 @@ pub async fn page(State(app): State<Shared>, viewer: Viewer) -> Page {
             })
             .collect(),
         tables: tables(&found),
+        pruned: found.pruned.iter().map(|row| pruned_line(row, now)).collect(),
         stats: if stats.as_object().is_some_and(serde_json::Map::is_empty) {
             Vec::new()
         } else {
@@ -105,6 +108,10 @@ fn node_line(node: &NodeHealth, now: DateTime<Utc>) -> NodeLine {
         seen: ui::ago(node.last_seen_at, now),
         ended: node.ended_reason.clone().unwrap_or_default(),
     }
+}
+
+fn pruned_line(row: &store::retention::Pruning, now: DateTime<Utc>) -> (String, i64, Html) {
+    (row.what.replace('_', " "), row.removed, ui::ago(row.last_at, now))
 }
 
 fn duties(health: &Health, now: DateTime<Utc>) -> Vec<DutyLine> {

@@ -46,10 +46,16 @@ struct RunPage {
 }
 
 pub async fn find(app: &App, dag: &str, run: &str) -> Result<RunRow, PageError> {
-    app.store
-        .run_row(dag, run)
-        .await?
-        .ok_or_else(|| PageError::NotFound(format!("The dag '{dag}' has no run '{run}'.")))
+    match app.store.run_row(dag, run).await? {
+        Some(row) => Ok(row),
+        None => Err(PageError::NotFound(match app.store.pruned_at(dag, run).await? {
+            Some(at) => format!(
+                "The run '{run}' of '{dag}' was pruned on {}: history is kept for as long as keep_runs_days says.",
+                at.format("%Y-%m-%d")
+            ),
+            None => format!("The dag '{dag}' has no run '{run}'."),
+        })),
+    }
 }
 
 pub async fn page(

@@ -180,7 +180,7 @@ impl Storm {
     }
 }
 
-fn start_postgres(folder: &Path) -> Result<Postgres> {
+pub fn start_postgres(folder: &Path) -> Result<Postgres> {
     let options = Options { home: folder.join("postgres"), fsync: true, max_connections: 100 };
     // The port of last time, so that the wires still lead to it; killed backends may hold it for a moment.
     let mut tries = 0;

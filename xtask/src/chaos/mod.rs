@@ -12,6 +12,7 @@ mod pipeline;
 mod processes;
 mod proxy;
 pub mod task;
+pub mod upgrade;
 mod verdict;
 
 use anyhow::{Result, bail};

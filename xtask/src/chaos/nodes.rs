@@ -55,9 +55,22 @@ impl Node {
         Ok(())
     }
 
+    /// Stops it softly, and starts it with another program.
+    pub fn replace(&mut self, program: &Path) -> Result<()> {
+        self.signal("INT")?;
+        self.wait()?;
+        self.command.program = program.to_path_buf();
+        self.child = self.command.start(&self.name)?;
+        Ok(())
+    }
+
     /// Softly; a node that does not leave in time is killed.
     pub fn stop(mut self) -> Result<()> {
         self.signal("INT")?;
+        self.wait()
+    }
+
+    fn wait(&mut self) -> Result<()> {
         for _ in 0..300 {
             if self.child.try_wait()?.is_some() {
                 return Ok(());

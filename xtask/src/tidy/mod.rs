@@ -2,6 +2,7 @@
 
 mod arrows;
 mod documents;
+mod migrations;
 mod sizes;
 mod words;
 
@@ -15,6 +16,7 @@ pub fn run(root: &Path) -> Result<()> {
     problems.extend(sizes::check(root, &files));
     problems.extend(words::check(root, &files));
     problems.extend(documents::check(root, &files));
+    problems.extend(migrations::check(root, &files));
     if problems.is_empty() {
         return Ok(());
     }

@@ -19,6 +19,7 @@ use store::logs::LogLine;
 use store::nodes::{Heartbeat, NewNode};
 use store::notifications::Outgoing;
 use store::notify::Ring;
+use store::retention::{Mode, Policy, Position, Pruned, Step};
 use store::runs::{Advanced, NewRun, Run};
 use store::ticks::TickDecision;
 use store::{Error, Result};
@@ -457,6 +458,18 @@ impl Rows for Wire {
 
     async fn append_logs(&self, _: &[LogLine]) -> Result<()> {
         self.call("append logs", |_| Ok(())).await
+    }
+
+    async fn last_prune(&self) -> Result<Option<DateTime<Utc>>> {
+        self.call("last prune", |_| Ok(None)).await
+    }
+
+    async fn prune_step(&self, _: &Policy, _: &Position, _: Mode, _: DateTime<Utc>) -> Result<Step> {
+        self.call("prune step", |_| Ok(Step::default())).await
+    }
+
+    async fn end_prune(&self, _: &str, _: &Pruned, _: DateTime<Utc>) -> Result<()> {
+        self.call("end prune", |_| Ok(())).await
     }
 }
 

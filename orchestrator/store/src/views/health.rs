@@ -1,5 +1,6 @@
 //! System health: nodes, duties, the queue, the invariants of the engine, and the size of its tables.
 
+use crate::retention::Pruning;
 use crate::{Result, Store};
 use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::FromRow;
@@ -12,6 +13,8 @@ pub struct Health {
     pub queue: QueueHealth,
     pub invariants: Invariants,
     pub tables: Vec<TableHealth>,
+    /// What was removed for its age so far; `passes` counts the looks for it.
+    pub pruned: Vec<Pruning>,
     /// The server's clock minus the caller's, in milliseconds: nodes decide by their own clocks.
     pub clock_skew_ms: i64,
     /// How long ago the oldest transaction began whose snapshot keeps dead rows from being removed; 0 if there is none. A client that forgets
@@ -99,6 +102,7 @@ impl Store {
             queue: self.queue_health().await?,
             invariants: self.invariants().await?,
             tables: self.table_health().await?,
+            pruned: self.prunings().await?,
             oldest_snapshot_seconds: self.oldest_snapshot_seconds().await?,
             clock_skew_ms: TimeDelta::num_milliseconds(&(server_now - now)),
         })

@@ -14,10 +14,16 @@ impl Store {
         .bind(lines)
         .fetch_all(&self.pool)
         .await?;
-        Ok(rows
-            .into_iter()
-            .rev()
-            .map(|(seq, at, stream, line)| StoredLine { seq, at, stream, line })
-            .collect())
+        let first = rows.last().map_or(i32::MAX, |(seq, ..)| *seq);
+        let wanted = usize::try_from(lines).unwrap_or_default();
+        let rows = rows.into_iter().rev().map(|(seq, at, stream, line)| StoredLine { seq, at, stream, line });
+        let rows: Vec<StoredLine> = rows.collect();
+        if first == 0 || rows.len() >= wanted {
+            return Ok(rows);
+        }
+        let missing = wanted - rows.len();
+        let old = self.archived_before(attempt_id, first, missing).await?;
+        let skipped = old.len().saturating_sub(missing);
+        Ok(old.into_values().skip(skipped).chain(rows).collect())
     }
 }

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests may fail as tests do")]
 
 mod backfills;
+mod backup;
 mod bloat;
 mod claims;
 mod connecting;
@@ -19,8 +20,11 @@ mod people;
 mod pools;
 mod promotion;
 mod records;
+mod retention;
+mod retention_logs;
 mod runs;
 mod states;
 mod support;
 mod triggers;
 mod trips;
+mod versions;
