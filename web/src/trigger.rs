@@ -5,6 +5,7 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use model::Window;
 use model::schedule::window_at;
 use serde_json::Value;
+use store::audit::because;
 use store::runs::{NewRun, Run, RunType};
 
 #[derive(Debug, Default)]
@@ -16,6 +17,8 @@ pub struct Wish {
     /// Checked against the dag's parameters.
     pub params: Value,
     pub note: Option<String>,
+    /// Why, for the audit log.
+    pub reason: String,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -66,7 +69,8 @@ pub async fn trigger(app: &App, dag_id: &str, wish: Wish, who: &str) -> Result<R
     };
     let run = app.store.trigger(run, now).await?;
     let subject = format!("{dag_id}/{}", run.run_id);
-    app.store.audit(who, "run.trigger", &subject, serde_json::json!({ "params": run.params }), now).await?;
+    let details = because(serde_json::json!({ "params": run.params }), wish.reason.trim());
+    app.store.audit(who, "run.trigger", &subject, details, now).await?;
     Ok(run)
 }
 

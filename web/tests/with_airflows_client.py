@@ -70,7 +70,7 @@ def backfills():
         max_active_runs=2, reprocess_behavior="none",
     )
     plan = api.create_backfill_dry_run(body)
-    assert [tick.logical_date.hour for tick in plan.backfills] == [7, 8, 9], "10:05 has a run"
+    assert [tick.logical_date.hour for tick in plan.backfills] == [6, 7, 8], "windows before 10:05, which has a run"
     made = api.create_backfill(body)
     assert not made.is_paused and made.to_date == body.to_date
     assert api.pause_backfill(made.id).is_paused

@@ -62,6 +62,7 @@ impl Bells {
             }
             Ring::Assets => self.triggers.ring(),
             Ring::Notify => self.notifier.ring(),
+            Ring::Deadlines => self.deadlines.ring(),
             Ring::Log(_) => {}
             Ring::Stop => self.lease.ring(),
             Ring::Reconnected => self.ring_all(),
@@ -162,6 +163,8 @@ mod tests {
         bells.triggers.rung().await;
         bells.hear(&Ring::Notify);
         bells.notifier.rung().await;
+        bells.hear(&Ring::Deadlines);
+        bells.deadlines.rung().await;
         bells.hear(&Ring::Log(7));
         assert!(tokio::time::timeout(Duration::ZERO, bells.driver.rung()).await.is_err());
         bells.hear(&Ring::Reconnected);

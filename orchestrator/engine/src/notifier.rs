@@ -143,7 +143,7 @@ fn names(core: &Core, Outgoing { notice, run, dag, .. }: &Outgoing) -> TemplateC
     let secret = |(name, value): (&String, &String)| (name.clone(), Value::String(value.clone()));
     let told = json!({
         "id": notice.id, "event": notice.event, "dag_id": notice.dag_id, "run_id": notice.run_id, "task_id": notice.task_id,
-        "run_state": notice.run_state, "at": notice.at, "text": notice.text,
+        "run_state": notice.run_state, "at": notice.at, "text": notice.text, "failed": notice.failed, "url": notice.url,
     });
     TemplateContext {
         dag: DagFacts { id: dag.id.clone(), description: dag.description.clone(), tags: dag.tags.clone() },

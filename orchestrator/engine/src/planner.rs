@@ -99,6 +99,9 @@ fn rows_of(scheduled: &ScheduledDag, now: DateTime<Utc>) -> Rows {
     let planned = plan_ticks(dag, *registered_at, *last_tick, now, *paused);
     let decide = |(tick, planned)| match planned {
         Planned::Skip { reason } => (tick, TickDecision::Skipped { reason }),
+        Planned::SkipMany { first, count, reason } => {
+            (tick, TickDecision::SkippedMany { first, count, reason })
+        }
         Planned::Run { window } => {
             let run = NewRun {
                 dag_id: scheduled.dag_id.clone(),

@@ -243,8 +243,12 @@ impl<'a> Plan<'a> {
 
     fn cancel(&mut self) {
         for position in 0..self.states.len() {
+            let waits = matches!(self.states[position], TaskState::UpForRetry | TaskState::UpForReschedule);
+            let is_service = self.run.dag.tasks[self.run.tasks[position].task].service.is_some();
             if self.states[position].is_live() {
                 self.stop(position, "the run is cancelled");
+            } else if waits && is_service {
+                self.settle(position, TaskState::Success, drain::DRAINED_WAITING.to_owned());
             } else if !self.states[position].is_final() {
                 self.settle(position, TaskState::Cancelled, "the run is cancelled".to_owned());
             }
@@ -325,7 +329,7 @@ impl<'a> Plan<'a> {
                 TaskState::Skipped => upstream.skipped += 1,
                 TaskState::UpstreamFailed => upstream.upstream_failed += 1,
                 TaskState::Queued | TaskState::Running if is_service && ready => upstream.success += 1,
-                // Settled while it was drained, between two of its tries.
+                // Stopped before its first try began.
                 TaskState::Cancelled if is_service => upstream.success += 1,
                 TaskState::Failed | TaskState::Cancelled => upstream.failed += 1,
                 _ => {}

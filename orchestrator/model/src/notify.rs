@@ -47,14 +47,39 @@ pub struct Notice {
     pub event: Event,
     pub dag_id: String,
     pub run_id: String,
-    /// For a deadline of a task.
+    /// For a deadline of a task, or a service that failed while its run goes on.
     pub task_id: Option<String>,
     /// The run's state at the event.
     pub run_state: String,
     pub at: chrono::DateTime<chrono::Utc>,
     /// One line for people.
     pub text: String,
+    /// Of a failure: the tasks that failed, the first few.
+    #[serde(default)]
+    pub failed: Vec<FailedTask>,
+    /// The run's page.
+    #[serde(default)]
+    pub url: Option<String>,
     pub target: Target,
+}
+
+/// A task of a run that failed, and the first line of why.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct FailedTask {
+    pub task_id: String,
+    /// -1 for a plain task.
+    pub map_index: i32,
+    pub reason: String,
+}
+
+impl std::fmt::Display for FailedTask {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.task_id)?;
+        if self.map_index >= 0 {
+            write!(f, "[{}]", self.map_index)?;
+        }
+        if self.reason.is_empty() { Ok(()) } else { write!(f, " ({})", self.reason) }
+    }
 }
 
 impl Event {

@@ -1,9 +1,11 @@
 //! When a dag fires, which window each tick is about, and what becomes of ticks that were missed. `cron` parses, `next` finds local
-//! times in a time zone, `window` gives intervals, `plan` applies the catch-up policy, `calendar` looks ahead for people.
+//! times in a time zone, `window` gives intervals, `plan` applies the catch-up policy (`count` for
+//! long gaps), `calendar` looks ahead for people.
 //!
 //! Not here: the clock and the ledger; the engine brings both.
 
 mod calendar;
+mod count;
 pub mod cron;
 mod days;
 mod items;

@@ -106,7 +106,7 @@ impl TaskState {
             None => matches!(to, Queued | Success | Failed | Skipped | UpstreamFailed | Cancelled),
             Queued => matches!(to, Running | None | UpForRetry | Failed | Cancelled),
             Running => matches!(to, Success | Failed | Skipped | UpForRetry | UpForReschedule | Cancelled),
-            UpForRetry | UpForReschedule => matches!(to, Queued | Failed | Cancelled | None),
+            UpForRetry | UpForReschedule => matches!(to, Queued | Success | Failed | Cancelled | None),
             Success | Failed | Skipped | UpstreamFailed | Cancelled => to == None,
         }
     }

@@ -6,6 +6,25 @@ use chrono::{DateTime, Utc};
 use serde_json::Value;
 use sqlx::PgConnection;
 
+/// Who asks for something, and why, if that is said.
+#[derive(Debug, Clone, Copy)]
+pub struct By<'a> {
+    pub who: &'a str,
+    pub reason: &'a str,
+}
+
+impl<'a> From<&'a str> for By<'a> {
+    fn from(who: &'a str) -> Self {
+        By { who, reason: "" }
+    }
+}
+
+impl<'a> From<&'a String> for By<'a> {
+    fn from(who: &'a String) -> Self {
+        By { who, reason: "" }
+    }
+}
+
 impl Store {
     /// `action` such as `run.trigger`; `subject` such as `hourly/manual__1`.
     pub async fn audit(
@@ -42,7 +61,7 @@ pub(crate) async fn record(
 }
 
 /// The details of a request with why it was made, if that was said.
-pub(crate) fn because(mut details: Value, reason: &str) -> Value {
+pub fn because(mut details: Value, reason: &str) -> Value {
     if !reason.is_empty() {
         details["reason"] = Value::from(reason);
     }

@@ -287,10 +287,15 @@ async fn lock_ended(conn: &mut PgConnection, runs: &[i64]) -> Result<Vec<(i64, S
     Ok(locked)
 }
 
-/// The runs are of this backfill from now on.
+/// The runs are of this backfill from now on; those that were of another one are told there as taken over.
 async fn belong(conn: &mut PgConnection, id: i64, runs: &[i64]) -> Result<()> {
     sqlx::query(
-        "update runs set backfill = $1, run_type = 'backfill', revision = revision + 1 where id = any($2)",
+        "with taken as (
+            update backfills b set runs_taken = b.runs_taken + o.runs
+            from (select backfill, count(*)::int4 as runs from runs where id = any($2) and backfill <> $1 group by backfill) o
+            where b.id = o.backfill
+         )
+         update runs set backfill = $1, run_type = 'backfill', revision = revision + 1 where id = any($2)",
     )
     .bind(id)
     .bind(runs)

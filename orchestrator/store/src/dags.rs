@@ -1,8 +1,9 @@
 //! Dags and their immutable versions.
 
+use crate::audit::{self, By};
 use crate::rows::{clean, parse_json};
 use crate::tx::{in_tx, ring};
-use crate::{Error, Result, Store, assets, audit};
+use crate::{Error, Result, Store, assets};
 use chrono::{DateTime, Utc};
 use model::dag::{Overlap, Schedule};
 use model::{Dag, Problem};
@@ -215,8 +216,15 @@ impl Store {
         Ok(dags)
     }
 
-    /// `who` is recorded in the audit log. Pausing holds back the schedule and waiting scheduled or backfill runs, not what a person starts.
-    pub async fn set_paused(&self, dag_id: &str, paused: bool, who: &str, now: DateTime<Utc>) -> Result<()> {
+    /// Recorded in the audit log. Pausing holds back the schedule and waiting scheduled or backfill runs, not what a person starts.
+    pub async fn set_paused(
+        &self,
+        dag_id: &str,
+        paused: bool,
+        by: impl Into<By<'_>>,
+        now: DateTime<Utc>,
+    ) -> Result<()> {
+        let By { who, reason } = by.into();
         let mut tx = self.begin().await?;
         let done = sqlx::query("update dags set paused = $2 where dag_id = $1")
             .bind(dag_id)
@@ -227,7 +235,8 @@ impl Store {
             return Err(Error::NotFound { what: format!("dag '{dag_id}'") });
         }
         let action = if paused { "dag.pause" } else { "dag.unpause" };
-        audit::record(&mut tx, who, action, dag_id, &serde_json::json!({}), now).await?;
+        let details = audit::because(serde_json::json!({}), reason);
+        audit::record(&mut tx, who, action, dag_id, &details, now).await?;
         ring(&mut tx, "dags").await?;
         tx.commit().await?;
         Ok(())

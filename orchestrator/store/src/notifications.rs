@@ -12,11 +12,15 @@ use sqlx::{FromRow, PgConnection};
 use std::collections::HashMap;
 use std::sync::Arc;
 
+/// The setting with the address of the pages.
+const WEB_URL: &str = "web_url";
 /// Tries after which a notification is dead.
 pub const TRIES_MAX: i32 = 10;
 /// After the first failure; it doubles with each.
 const DELAY_MIN: TimeDelta = TimeDelta::seconds(5);
 const DELAY_MAX: TimeDelta = TimeDelta::hours(1);
+/// Failed tasks that a notice names.
+const FAILED_MAX: i64 = 3;
 
 /// What is to be told to one target.
 #[derive(Debug, Clone)]
@@ -62,6 +66,20 @@ impl NewNotification {
     }
 }
 
+/// The page of a run, in the address of the pages.
+fn url_of(pages: &str, dag_id: &str, run_id: &str) -> String {
+    let part = |text: &str| {
+        let bytes = text.bytes().map(|byte| match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => {
+                char::from(byte).to_string()
+            }
+            _ => format!("%{byte:02X}"),
+        });
+        bytes.collect::<String>()
+    };
+    format!("{}/dags/{}/runs/{}", pages.trim_end_matches('/'), part(dag_id), part(run_id))
+}
+
 /// Takes what is due; what was taken too often is dead.
 pub(crate) const CLAIM: &str = "
 with due as (
@@ -93,18 +111,36 @@ impl Store {
             .await?;
         let runs = self.runs_of(&mut tx, &claimed).await?;
         tx.commit().await?;
+        let pages = if claimed.is_empty() { None } else { self.settings().await?.remove(WEB_URL) };
         let mut outgoing = Vec::with_capacity(claimed.len());
         for row in claimed {
             let Some((run, dag)) = runs.get(&row.run) else { continue };
-            outgoing.push(Outgoing {
-                tries: row.tries,
-                notice: row.into_notice()?,
-                run: run.clone(),
-                dag: dag.clone(),
-            });
+            let tries = row.tries;
+            let mut notice = row.into_notice()?;
+            notice.url = pages.as_deref().map(|pages| url_of(pages, &run.dag_id, &run.run_id));
+            if notice.event == Event::Failure {
+                self.name_failures(run.id, &mut notice).await?;
+            }
+            outgoing.push(Outgoing { tries, notice, run: run.clone(), dag: dag.clone() });
         }
         outgoing.sort_unstable_by_key(|outgoing| outgoing.notice.id);
         Ok(outgoing)
+    }
+
+    /// Which tasks failed and why, in the notice and its line for people.
+    async fn name_failures(&self, run: i64, notice: &mut Notice) -> Result<()> {
+        let (failed, total) = self.failures_of(run, FAILED_MAX).await?;
+        if failed.is_empty() {
+            return Ok(());
+        }
+        let named: Vec<String> = failed.iter().map(ToString::to_string).collect();
+        let more = total - i64::try_from(failed.len()).unwrap_or(total);
+        notice.text = format!("{}: {}", notice.text, named.join(", "));
+        if more > 0 {
+            notice.text = format!("{} and {more} more", notice.text);
+        }
+        notice.failed = failed;
+        Ok(())
     }
 
     async fn runs_of(

@@ -14,6 +14,8 @@ pub enum Ring {
     Assets,
     /// There is something to tell people.
     Notify,
+    /// Runs with deadlines have begun.
+    Deadlines,
     /// A dag changed (version, pause).
     Dags,
     /// An attempt has new log lines.
@@ -74,6 +76,7 @@ fn parse(payload: &str) -> Option<Ring> {
         "dags" => Some(Ring::Dags),
         "assets" => Some(Ring::Assets),
         "notify" => Some(Ring::Notify),
+        "deadlines" => Some(Ring::Deadlines),
         "stop" => Some(Ring::Stop),
         other => other.strip_prefix("log:")?.parse().ok().map(Ring::Log),
     }

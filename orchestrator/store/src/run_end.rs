@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 use model::dag::Schedule;
 use model::notify::Event;
 use model::{Dag, RunState};
-use serde_json::json;
+use serde_json::{Value, json};
 
 impl Writes {
     /// A task has succeeded: each asset that it writes has an event.
@@ -34,20 +34,45 @@ impl Writes {
             RunState::Queued | RunState::Running | RunState::Cancelled => &[],
         };
         for event in events {
-            for notify in run.dag.notify.iter().filter(|notify| notify.on.contains(event)) {
-                let target = serde_json::to_string(&notify.to).map_err(|error| Error::Inconsistent {
-                    table: "notifications",
-                    id: run.id.to_string(),
-                    column: "target",
-                    message: error.to_string(),
-                })?;
-                let body = json!({
-                    "event": event, "dag_id": run.dag.id, "run_id": run.run_id, "task_id": null,
-                    "run_state": state.as_str(), "at": now, "text": text(*event, &run.dag.id, &run.run_id),
-                });
-                let (target, body) = (self.text(target), self.text(body.to_string()));
-                self.notices.push(NoticeRow { event: event.as_str(), run: run.id, target, body });
-            }
+            let body = json!({
+                "event": event, "dag_id": run.dag.id, "run_id": run.run_id, "task_id": null,
+                "run_state": state.as_str(), "at": now, "text": text(*event, &run.dag.id, &run.run_id),
+            });
+            self.tell(run, *event, &body)?;
+        }
+        Ok(())
+    }
+
+    /// A service has failed for good, and its run goes on: that may take as long as its other services live.
+    pub(crate) fn service_failed(&mut self, run: &LockedRun, task: usize, now: DateTime<Utc>) -> Result<()> {
+        let (dag, run_id) = (&run.dag, &run.run_id);
+        let id = &dag.tasks[task].id;
+        let is_tried_again = dag.retries.limit > 0
+            || dag.groups.iter().any(|group| group.retries.limit > 0 && dag.is_in_group(task, &group.id));
+        if is_tried_again {
+            return Ok(());
+        }
+        let text = format!(
+            "service '{id}' of {}/{run_id} failed; the run goes on until its other tasks end",
+            dag.id
+        );
+        let body = json!({
+            "event": Event::Failure, "dag_id": dag.id, "run_id": run_id, "task_id": id, "run_state": run.state.as_str(),
+            "at": now, "text": text,
+        });
+        self.tell(run, Event::Failure, &body)
+    }
+
+    fn tell(&mut self, run: &LockedRun, event: Event, body: &Value) -> Result<()> {
+        for notify in run.dag.notify.iter().filter(|notify| notify.on.contains(&event)) {
+            let target = serde_json::to_string(&notify.to).map_err(|error| Error::Inconsistent {
+                table: "notifications",
+                id: run.id.to_string(),
+                column: "target",
+                message: error.to_string(),
+            })?;
+            let (target, body) = (self.text(target), self.text(body.to_string()));
+            self.notices.push(NoticeRow { event: event.as_str(), run: run.id, target, body });
         }
         Ok(())
     }

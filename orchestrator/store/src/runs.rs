@@ -1,10 +1,11 @@
 //! Runs: created, promoted, advanced, finished.
 
 use crate::attempts::{Claim, Claimed};
+use crate::audit::{self, By};
 use crate::copies::Lent;
 use crate::rows::{clean, parse, parse_json};
 use crate::tx::{in_tx, ring};
-use crate::{Error, Result, Store, audit};
+use crate::{Error, Result, Store};
 use chrono::{DateTime, Utc};
 use model::{RunState, Window};
 use serde_json::Value;
@@ -27,7 +28,7 @@ pub struct NewRun {
     pub version_id: i64,
     pub run_type: RunType,
     pub window: Option<Window>,
-    /// The tick, or the caller's logical date.
+    /// The tick, or the date that who asked for it gave. What people know as the logical date is the start of the window, if it has one.
     pub logical_date: Option<DateTime<Utc>>,
     pub run_after: DateTime<Utc>,
     /// Checked against the dag's params by the caller (`model::params`).
@@ -157,7 +158,7 @@ impl Store {
         Ok(failed.bind(run).fetch_one(&self.pool).await?)
     }
 
-    /// The newest run of the dag with exactly this window, or with this logical date.
+    /// The newest run of the dag with exactly this window, or with this logical date: the start of its window, or without one its own.
     pub async fn run_for(
         &self,
         dag_id: &str,
@@ -167,7 +168,9 @@ impl Store {
         let found = sqlx::query_as::<_, (i64, String, String)>(
             "(select id, run_id, state from runs where dag_id = $1 and window_start = $2 and window_end = $3 order by id desc limit 1)
              union all
-             (select id, run_id, state from runs where dag_id = $1 and logical_date = $4 order by id desc limit 1)
+             (select id, run_id, state from runs where dag_id = $1 and window_start = $4 order by id desc limit 1)
+             union all
+             (select id, run_id, state from runs where dag_id = $1 and logical_date = $4 and window_start is null order by id desc limit 1)
              order by id desc limit 1",
         )
         .bind(dag_id)
@@ -184,17 +187,18 @@ impl Store {
         &self,
         dag_id: &str,
         run_id: &str,
-        who: &str,
+        by: By<'_>,
         now: DateTime<Utc>,
     ) -> Result<()> {
-        in_tx("request cancel", || self.request_cancel_once(dag_id, run_id, who, now)).await
+        let by = by.into();
+        in_tx("request cancel", || self.request_cancel_once(dag_id, run_id, by, now)).await
     }
 
     async fn request_cancel_once(
         &self,
         dag_id: &str,
         run_id: &str,
-        who: &str,
+        by: impl Into<By<'_>>,
         now: DateTime<Utc>,
     ) -> Result<()> {
         let mut tx = self.begin().await?;
@@ -210,8 +214,8 @@ impl Store {
             }
         }
         let subject = format!("{dag_id}/{run_id}");
-        audit::record(&mut tx, who, "run.cancel", &subject, &serde_json::json!({ "state": state }), now)
-            .await?;
+        let details = audit::because(serde_json::json!({ "state": state }), by.reason);
+        audit::record(&mut tx, by.who, "run.cancel", &subject, &details, now).await?;
         ring(&mut tx, "runs").await?;
         tx.commit().await?;
         Ok(())

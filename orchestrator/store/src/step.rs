@@ -14,7 +14,7 @@ use crate::stops::{self, Stop};
 use crate::writes::Writes;
 use crate::{Error, Result, Store, past};
 use chrono::{DateTime, Utc};
-use model::{Command, RunState};
+use model::{Command, RunState, TaskState};
 use sqlx::PgConnection;
 use std::collections::HashMap;
 
@@ -72,6 +72,7 @@ impl Store {
             let mut writes = Writes::default();
             let dag = run.dag.clone();
             let mut wakes_next = only_looks && past::has_past(&dag);
+            let mut failed_services = Vec::new();
             for (end, held) in ended {
                 let def = dag.tasks.get(held.task.unsigned_abs() as usize);
                 wakes_next |= def.is_some_and(|def| def.depends_on_past);
@@ -80,8 +81,16 @@ impl Store {
                     None => Vec::new(),
                 };
                 ends::apply(run, (held.task, held.map_index), end, starts, &mut writes, now)?;
+                let task = held.task.unsigned_abs() as usize;
+                let is_service = def.is_some_and(|def| def.service.is_some());
+                if is_service && run.find(task, held.map_index)?.state == TaskState::Failed {
+                    failed_services.push(task);
+                }
             }
             let outcome = decide_until_still(conn, run, &mut writes, now).await?;
+            for task in failed_services.into_iter().filter(|_| outcome.finished.is_none()) {
+                writes.service_failed(run, task, now)?;
+            }
             wakes_next |= past::has_past(&dag) && outcome.finished.is_some();
             if wakes_next {
                 woken.extend(past::next(conn, run.id).await?);

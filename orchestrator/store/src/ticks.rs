@@ -1,4 +1,4 @@
-//! The tick ledger: exactly one row for each time a dag should fire.
+//! The tick ledger: each time a dag should fire is in exactly one row; many that are skipped for the same reason share one.
 
 use crate::runs::{NewRun, insert_runs};
 use crate::tx::{in_tx, ring};
@@ -11,6 +11,12 @@ use sqlx::PgConnection;
 pub enum TickDecision {
     Ran(NewRun),
     Skipped {
+        reason: String,
+    },
+    /// This tick and those before it from `first` on, `count` in all.
+    SkippedMany {
+        first: DateTime<Utc>,
+        count: u64,
         reason: String,
     },
     /// Taken together with a later tick.
@@ -62,13 +68,25 @@ impl TickDecision {
     fn run(&self) -> Option<&NewRun> {
         match self {
             TickDecision::Ran(run) => Some(run),
-            TickDecision::Skipped { .. } | TickDecision::Merged { .. } => None,
+            TickDecision::Skipped { .. } | TickDecision::SkippedMany { .. } | TickDecision::Merged { .. } => {
+                None
+            }
+        }
+    }
+
+    /// The first tick that the row stands for, if there are several, and how many there are.
+    fn span(&self) -> (Option<DateTime<Utc>>, i64) {
+        match self {
+            TickDecision::SkippedMany { first, count, .. } => {
+                (Some(*first), i64::try_from(*count).unwrap_or(i64::MAX))
+            }
+            TickDecision::Ran(_) | TickDecision::Skipped { .. } | TickDecision::Merged { .. } => (None, 1),
         }
     }
 }
 
 /// Locks the dag, so that planners come one after the other, and returns the ticks after the newest that has a row. The ledger grows at
-/// its end only: an older tick is the plan of somebody who knew less (with `catchup: latest`, say, it is left out by now).
+/// its end only: an older tick, or a span that begins earlier, is the plan of somebody who knew less.
 async fn lock_and_find_new<'a>(
     conn: &mut PgConnection,
     dag_id: &str,
@@ -81,7 +99,8 @@ async fn lock_and_find_new<'a>(
     if locked.is_none() {
         return Err(Error::NotFound { what: format!("dag '{dag_id}'") });
     }
-    let instants: Vec<DateTime<Utc>> = ticks.iter().map(|(at, _)| *at).collect();
+    let begins = ticks.iter().map(|(at, decision)| decision.span().0.unwrap_or(*at));
+    let instants: Vec<DateTime<Utc>> = begins.collect();
     let new = sqlx::query_scalar::<_, i64>(
         "select min(w.position) from unnest($2::timestamptz[]) with ordinality as w(tick_at, position)
          where not exists (select 1 from ticks t where t.dag_id = $1 and t.tick_at >= w.tick_at)
@@ -103,24 +122,25 @@ pub(crate) async fn insert_ticks(
     let instants: Vec<DateTime<Utc>> = ticks.iter().map(|(at, _)| *at).collect();
     let decisions = ticks.iter().map(|(_, decision)| match decision {
         TickDecision::Ran(_) => "ran",
-        TickDecision::Skipped { .. } => "skipped",
+        TickDecision::Skipped { .. } | TickDecision::SkippedMany { .. } => "skipped",
         TickDecision::Merged { .. } => "merged",
     });
     let reasons = ticks.iter().map(|(_, decision)| match decision {
-        TickDecision::Skipped { reason } => Some(reason.as_str()),
+        TickDecision::Skipped { reason } | TickDecision::SkippedMany { reason, .. } => Some(reason.as_str()),
         TickDecision::Ran(_) | TickDecision::Merged { .. } => None,
     });
     let merged_into = ticks.iter().map(|(_, decision)| match decision {
         TickDecision::Merged { into } => Some(*into),
-        TickDecision::Ran(_) | TickDecision::Skipped { .. } => None,
+        TickDecision::Ran(_) | TickDecision::Skipped { .. } | TickDecision::SkippedMany { .. } => None,
     });
+    let (firsts, counts): (Vec<_>, Vec<_>) = ticks.iter().map(|(_, decision)| decision.span()).unzip();
     let run_ids = ticks.iter().map(|(_, decision)| decision.run().map(|run| run.run_id.as_str()));
     sqlx::query(
-        "insert into ticks (dag_id, tick_at, decision, run, reason, merged_into, decided_at)
+        "insert into ticks (dag_id, tick_at, decision, run, reason, merged_into, decided_at, first_at, ticks)
          select $1, t.tick_at, t.decision, (select r.id from runs r where r.dag_id = $1 and r.run_id = t.run_id), t.reason,
-            t.merged_into, $7
-         from unnest($2::timestamptz[], $3::text[], $4::text[], $5::timestamptz[], $6::text[])
-            as t(tick_at, decision, reason, merged_into, run_id)",
+            t.merged_into, $7, t.first_at, t.ticks
+         from unnest($2::timestamptz[], $3::text[], $4::text[], $5::timestamptz[], $6::text[], $8::timestamptz[], $9::int8[])
+            as t(tick_at, decision, reason, merged_into, run_id, first_at, ticks)",
     )
     .bind(dag_id)
     .bind(instants)
@@ -129,6 +149,8 @@ pub(crate) async fn insert_ticks(
     .bind(merged_into.collect::<Vec<_>>())
     .bind(run_ids.collect::<Vec<_>>())
     .bind(now)
+    .bind(firsts)
+    .bind(counts)
     .execute(conn)
     .await?;
     Ok(())

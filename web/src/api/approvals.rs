@@ -71,7 +71,7 @@ type MappedPath = (String, String, String, i32);
 #[serde(deny_unknown_fields)]
 pub struct Decision {
     approved: bool,
-    #[serde(default)]
+    #[serde(default, alias = "reason")]
     comment: String,
 }
 

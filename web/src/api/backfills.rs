@@ -61,7 +61,7 @@ fn shape(row: &BackfillRow) -> Value {
         "reason": row.reason,
         "runs": {
             "planned": row.runs_planned, "queued": row.queued, "running": row.running, "success": row.success,
-            "failed": row.failed, "cancelled": row.cancelled,
+            "failed": row.failed, "cancelled": row.cancelled, "taken_over": row.runs_taken,
         },
     })
 }
@@ -147,7 +147,8 @@ pub async fn dry_run(State(app): State<Shared>, caller: Caller, Body(new): Body<
 
 fn tick(tick: &PlannedTick) -> Value {
     json!({
-        "logical_date": rfc3339(tick.tick),
+        "logical_date": rfc3339(tick.window.map_or(tick.tick, |window| window.start)),
+        "tick": rfc3339(tick.tick),
         "partition_key": null,
         "action": tick.action,
         "dag_run_id": tick.run_id,

@@ -11,6 +11,7 @@ use model::RunState;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
+use store::audit::By;
 use store::auth::Role;
 use store::views::dags::{DagFilter, DagRow};
 
@@ -73,6 +74,9 @@ pub async fn details(State(app): State<Shared>, _caller: Caller, Path(dag_id): P
 #[serde(deny_unknown_fields)]
 pub struct Change {
     is_paused: bool,
+    /// Ours: why, for the audit log.
+    #[serde(default)]
+    reason: String,
 }
 
 pub async fn patch(
@@ -83,7 +87,8 @@ pub async fn patch(
 ) -> Answer {
     caller.check_write(Role::Operator)?;
     find(&app, &dag_id).await?;
-    app.store.set_paused(&dag_id, change.is_paused, &caller.name, app.clock.now()).await?;
+    let by = By { who: &caller.name, reason: &change.reason };
+    app.store.set_paused(&dag_id, change.is_paused, by, app.clock.now()).await?;
     Ok(Json(shapes::dag(&find(&app, &dag_id).await?, app.clock.now())))
 }
 

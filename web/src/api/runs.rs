@@ -12,6 +12,7 @@ use chrono::{DateTime, Utc};
 use model::{RunState, Window};
 use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
+use store::audit::By;
 use store::auth::Role;
 use store::clear::ClearRequest;
 use store::views::runs::{RunFilter, RunOrder, RunRow};
@@ -118,6 +119,9 @@ pub struct NewRun {
     run_after: Option<DateTime<Utc>>,
     conf: Option<Value>,
     note: Option<String>,
+    /// Ours: why, for the audit log.
+    #[serde(default)]
+    reason: String,
     /// Airflow's; taken only as null, since our dags are partitioned by their window.
     partition_key: Option<Value>,
 }
@@ -155,6 +159,7 @@ pub async fn trigger(
         run_after: new.run_after,
         params: new.conf.unwrap_or(Value::Null),
         note: new.note,
+        reason: new.reason,
     };
     let run = start(&app, &dag_id, wish, &caller.name).await?;
     Ok(Json(shapes::run(&find(&app, &dag_id, &run.run_id).await?)))
@@ -179,7 +184,10 @@ pub async fn patch(
     find(&app, &dag_id, &run_id).await?;
     let (now, who) = (app.clock.now(), caller.name.as_str());
     match change.state.as_str() {
-        "cancelled" => app.store.request_cancel(&dag_id, &run_id, who, now).await?,
+        "cancelled" => {
+            let by = By { who, reason: &change.reason };
+            app.store.request_cancel(&dag_id, &run_id, by, now).await?;
+        }
         "success" => {
             app.store.mark_run(&dag_id, &run_id, RunState::Success, who, &change.reason, now).await?;
         }

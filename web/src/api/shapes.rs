@@ -56,7 +56,7 @@ pub fn dag(row: &DagRow, now: DateTime<Utc>) -> Value {
         "max_consecutive_failed_dag_runs": 0,
         "has_task_concurrency_limits": false,
         "has_import_errors": false,
-        "next_dagrun_logical_date": time(next),
+        "next_dagrun_logical_date": time(window.map(|w| w.start).or(next)),
         "next_dagrun_data_interval_start": time(window.map(|w| w.start)),
         "next_dagrun_data_interval_end": time(window.map(|w| w.end)),
         "next_dagrun_run_after": time(next),

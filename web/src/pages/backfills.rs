@@ -38,6 +38,7 @@ struct BackfillLine {
     share: Html,
     done: String,
     planned: i32,
+    taken: i32,
     reprocess: String,
     backwards: bool,
     max_active: i32,
@@ -96,8 +97,13 @@ fn line(row: &BackfillRow, now: DateTime<Utc>) -> BackfillLine {
             ("running", row.running),
             ("queued", row.queued),
         ]),
-        done: format!("{} of {}", ui::number(done as f64), ui::number(f64::from(row.runs_planned))),
+        done: format!(
+            "{} of {}",
+            ui::number(done as f64),
+            ui::number(f64::from(row.runs_planned - row.runs_taken))
+        ),
         planned: row.runs_planned,
+        taken: row.runs_taken,
         reprocess: match row.reprocess.as_str() {
             "none" => "gaps only".into(),
             "failed" => "gaps and what failed".into(),

@@ -25,6 +25,8 @@ struct TicksPage {
 
 struct TickLine {
     at: Html,
+    /// How many ticks it is about, and since when, if there are several.
+    since: Option<(i64, Html)>,
     decision: Html,
     /// Address and id of the run.
     run: Option<(String, String)>,
@@ -83,6 +85,7 @@ fn line(dag: &str, tick: TickRow, now: DateTime<Utc>) -> TickLine {
     };
     TickLine {
         at: ui::full(tick.tick_at),
+        since: tick.first_at.map(|first| (tick.ticks, ui::full(first))),
         decision: ui::badge(&tick.decision),
         run: tick.run_id.map(|id| (ui::run_url(dag, &id), id)),
         reason,

@@ -152,6 +152,7 @@ fn wish(dag: &Dag, typed: &Typed) -> Result<Wish, String> {
         run_after: None,
         params: Value::Object(params),
         note: filled("note").map(str::to_string),
+        reason: String::new(),
     })
 }
 

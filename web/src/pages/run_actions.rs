@@ -15,6 +15,7 @@ use axum::extract::{Path, Query, State};
 use axum::response::Redirect;
 use model::RunState;
 use serde::Deserialize;
+use store::audit::By;
 use store::views::runs::RunRow;
 
 #[derive(Template)]
@@ -191,6 +192,7 @@ pub async fn cancel(
     Form(form): Form<RunForm>,
 ) -> Result<Redirect, PageError> {
     viewer.check_write(&form.csrf)?;
-    app.store.request_cancel(&dag, &run, &viewer.name, app.clock.now()).await?;
+    let by = By { who: &viewer.name, reason: form.reason.trim() };
+    app.store.request_cancel(&dag, &run, by, app.clock.now()).await?;
     Ok(Redirect::to(&ui::run_url(&dag, &run)))
 }

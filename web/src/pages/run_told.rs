@@ -6,6 +6,8 @@ use crate::error::PageError;
 use crate::ui::{self, Html};
 use chrono::{DateTime, Utc};
 use model::Dag;
+use model::notify::FailedTask;
+use std::collections::BTreeSet;
 use store::views::approvals::ApprovalFilter;
 use store::views::notifications::{NotificationFilter, NotificationRow};
 use store::views::runs::RunRow;
@@ -13,12 +15,17 @@ use store::views::runs::RunRow;
 const DEADLINES: i64 = 50;
 const NOTICES: i64 = 50;
 const QUESTIONS: i64 = 20;
+const FAILED: i64 = 5;
 
 pub struct Told {
     pub questions: Vec<Question>,
     pub missed: Vec<Deadline>,
     pub next: Option<Deadline>,
     pub notices: Vec<NoticeLine>,
+    /// Of a run that goes on: what failed already and why, and how many there are.
+    pub failed: (Vec<FailedTask>, i64),
+    /// Pools that tasks of it wait for and that nobody has made.
+    pub missing_pools: Vec<String>,
 }
 
 pub struct Deadline {
@@ -66,7 +73,23 @@ pub async fn read(app: &App, run: &RunRow, dag: &Dag, now: DateTime<Utc>) -> Res
         missed: missed.map(|deadline| line(deadline.task, ui::full(deadline.due_at))).collect(),
         next: next.map(|deadline| line(deadline.task, ui::ago(deadline.due_at, now))),
         notices: notices.into_iter().map(|row| notice(row, now)).collect(),
+        failed: if run.state.is_final() {
+            (Vec::new(), 0)
+        } else {
+            app.store.failures_of(run.id, FAILED).await?
+        },
+        missing_pools: if run.state.is_final() { Vec::new() } else { missing_pools(app, dag).await? },
     })
+}
+
+async fn missing_pools(app: &App, dag: &Dag) -> Result<Vec<String>, PageError> {
+    let named: BTreeSet<&String> = dag.tasks.iter().filter_map(|task| task.pool.as_ref()).collect();
+    if named.is_empty() {
+        return Ok(Vec::new());
+    }
+    let pools = app.store.list_pools().await?;
+    let is_there = |name: &str| pools.iter().any(|pool| pool.name == name && pool.slots.is_some());
+    Ok(named.into_iter().filter(|name| !is_there(name)).cloned().collect())
 }
 
 fn notice(row: NotificationRow, now: DateTime<Utc>) -> NoticeLine {

@@ -53,7 +53,7 @@ pub async fn page(State(app): State<Shared>, viewer: Viewer) -> Page {
 /// A running service is either ready or still starting.
 pub fn state_word(service: &ServiceRow) -> &'static str {
     match service.instance.state {
-        TaskState::Running if service.instance.ready_at.is_some() => "ready",
+        TaskState::Running if service.ready_at().is_some() => "ready",
         TaskState::Running => "starting",
         other => other.as_str(),
     }
@@ -75,10 +75,7 @@ fn card(service: ServiceRow, dag: &Dag, now: DateTime<Utc>) -> ServiceCard {
         told: service.status.as_ref().map_or_else(|| Html("none yet".into()), |(_, at)| ui::ago(*at, now)),
         message: instance.message.clone(),
         probes: dag.tasks.get(instance.task as usize).map(probes).unwrap_or_default(),
-        ready_since: instance
-            .ready_at
-            .filter(|_| instance.state == TaskState::Running)
-            .map(|at| ui::ago(at, now)),
+        ready_since: service.ready_at().map(|at| ui::ago(at, now)),
         dag: instance.dag_id.clone(),
     }
 }

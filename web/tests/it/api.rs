@@ -64,7 +64,7 @@ async fn runs_can_be_filtered_ordered_and_paged() {
     assert_eq!(read(&world, "/api/v2/dags/~/dagRuns").await["total_entries"], 4);
     let one = read(&world, &run_path(&world, 0)).await;
     let expected = json!({
-        "dag_run_id": world.runs[0], "dag_id": "hourly", "logical_date": "2026-11-22T10:05:00Z", "run_type": "scheduled",
+        "dag_run_id": world.runs[0], "dag_id": "hourly", "logical_date": "2026-11-22T09:00:00Z", "run_type": "scheduled",
         "data_interval_start": "2026-11-22T09:00:00Z", "data_interval_end": "2026-11-22T10:00:00Z", "triggered_by": "timetable",
         "conf": { "full_refresh": false },
     });
@@ -107,6 +107,7 @@ async fn a_trigger_is_checked_like_airflows() {
         (Some("queued"), Some("manual"), Some("hi"))
     );
     assert_eq!(run["data_interval_start"], "2026-11-20T09:00:00Z");
+    assert_eq!(run["logical_date"], run["data_interval_start"], "as templates say it");
     assert_eq!(
         (run["triggering_user_name"].as_str(), run["conf"]["limit"].as_i64()),
         (Some("operator"), Some(3))

@@ -150,11 +150,15 @@ async fn a_backfill_tells_its_plan_and_then_follows_it() {
     let told = |list: &str| -> Vec<(String, String)> {
         let rows = plan[list].as_array().unwrap().iter();
         let text = |row: &Value, key: &str| row[key].as_str().unwrap_or_default().to_string();
-        rows.map(|row| (text(row, "logical_date"), text(row, "action"))).collect()
+        rows.map(|row| (text(row, "tick"), text(row, "action"))).collect()
     };
     let at = |hour: &str, action: &str| (format!("2026-11-22T{hour}:05:00Z"), action.to_string());
     assert_eq!(told("backfills"), [at("08", "create"), at("09", "create"), at("11", "rerun")]);
     assert_eq!(told("skipped"), [at("10", "skip")], "the last date is meant too, and 10:05 succeeded");
+    assert_eq!(
+        plan["backfills"][0]["logical_date"], "2026-11-22T07:00:00Z",
+        "the start of the window, as everywhere"
+    );
     assert_eq!(api.get("/backfills").await["total_entries"], 0, "a plan changes nothing");
     let made = api.ok("POST", "/backfills", body).await;
     let path = format!("/backfills/{}", made["id"]);

@@ -32,9 +32,13 @@ pub fn layers(id: &str, layers: usize, width: usize) -> String {
 }
 
 pub fn wide(id: &str, tasks: usize) -> String {
+    wide_of(id, tasks, "uses: empty")
+}
+
+pub fn wide_of(id: &str, tasks: usize, uses: &str) -> String {
     let mut text = format!("dag: {id}\n{HEAD}");
     for number in 0..tasks {
-        let _ = writeln!(text, "  t{number}: {{ uses: empty }}");
+        let _ = writeln!(text, "  t{number}: {{ {uses} }}");
     }
     text
 }

@@ -9,6 +9,7 @@ mod growth;
 mod http;
 mod node;
 mod targets;
+mod waits;
 mod yardstick;
 
 use crate::ci::{built, cargo};

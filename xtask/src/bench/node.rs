@@ -13,6 +13,8 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 const WAIT_MAX: Duration = Duration::from_secs(1800);
+/// Of Linux, for what it tells of processes.
+const TICKS_A_SECOND: f64 = 100.0;
 const PASSWORD: &str = "only for this benchmark";
 /// In-process tasks need no more; a node's default is 16.
 pub const SLOTS: &str = "64";
@@ -162,6 +164,15 @@ impl Node {
         let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("VmRSS")?;
         let kilobytes: f64 = line.trim().trim_end_matches("kB").trim().parse()?;
         Ok(kilobytes / 1024.0)
+    }
+
+    /// Seconds of processor time that it has used so far.
+    pub fn cpu(&self) -> Result<f64> {
+        let text = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id()))?;
+        // What stands behind the name in brackets; user and system time are the 14th and 15th field of all.
+        let fields: Vec<&str> = text.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
+        let ticks = |at: usize| fields.get(at).context("a field")?.parse::<f64>().context("ticks");
+        Ok((ticks(11)? + ticks(12)?) / TICKS_A_SECOND)
     }
 
     pub fn stop(mut self) -> Result<()> {

@@ -3,7 +3,7 @@
 use super::http;
 use super::node::{Bench, Node, SLOTS};
 use super::yardstick::{self, Yardstick};
-use super::{dags, median};
+use super::{dags, median, waits};
 use anyhow::{Context, Result};
 use std::path::Path;
 use std::time::Instant;
@@ -28,6 +28,7 @@ pub fn run(program: &Path) -> Result<()> {
     throughput(&bench, &node, &first)?;
     trigger(&bench, &node, &first)?;
     grid(&bench, &node)?;
+    waits::run(&bench, &node)?;
     node.stop()?;
     files(&bench)?;
     let last = yardstick::measure(&bench.psql, &bench.folder)?;
@@ -39,7 +40,7 @@ pub fn run(program: &Path) -> Result<()> {
     bench.end()
 }
 
-fn row(what: &str, figure: &str, commits: &str, target: &str) {
+pub fn row(what: &str, figure: &str, commits: &str, target: &str) {
     println!("| {what} | {figure} | {commits} | {target} |");
 }
 

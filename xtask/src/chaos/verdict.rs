@@ -108,8 +108,9 @@ pub fn judge(nodes: &mut [Node], database: &Database, traces: &Path, stops: &Sto
 fn ledger(database: &Database) -> Result<()> {
     for (dag, every) in DAGS {
         let gaps = format!(
-            "select tick_at, before from (select tick_at, lag(tick_at) over (order by tick_at) as before from ticks where dag_id = '{dag}') t
-             where tick_at - before <> interval '{every} seconds'"
+            "select first, before from (
+                 select coalesce(first_at, tick_at) as first, lag(tick_at) over (order by tick_at) as before from ticks where dag_id = '{dag}') t
+             where first - before <> interval '{every} seconds'"
         );
         none(&format!("in the ledger of {dag}"), &database.0.ask(&gaps)?)?;
     }

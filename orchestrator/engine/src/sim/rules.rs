@@ -164,11 +164,12 @@ impl Rules {
             if matches!(dag.schedule, Schedule::Manual | Schedule::Once | Schedule::Continuous) {
                 continue;
             }
-            let mut recorded: Vec<DateTime<Utc>> =
-                tables.ticks.iter().filter(|tick| tick.dag_id == *dag_id).map(|tick| tick.tick_at).collect();
+            let rows = tables.ticks.iter().filter(|tick| tick.dag_id == *dag_id);
+            let mut recorded: Vec<(DateTime<Utc>, DateTime<Utc>)> =
+                rows.map(|tick| (tick.first_at, tick.tick_at)).collect();
             recorded.sort_unstable();
             let whole = matches!(dag.catchup, Catchup::All | Catchup::None);
-            let begins = recorded.first().filter(|_| !whole).copied();
+            let begins = recorded.first().filter(|_| !whole).map(|(first, _)| *first);
             let registered = tables.dags[dag_id].registered_at + TimeDelta::nanoseconds(1);
             let first = begins.unwrap_or(registered);
             if recorded.is_empty() && tables.dags[dag_id].paused {
@@ -176,8 +177,9 @@ impl Rules {
                 continue;
             }
             let due = dag.schedule.ticks(first - TimeDelta::nanoseconds(1), until, usize::MAX);
-            recorded.retain(|tick| *tick <= until);
-            if let Some(missing) = due.iter().find(|tick| !recorded.contains(tick)) {
+            let told =
+                |tick: &DateTime<Utc>| recorded.iter().any(|(first, last)| first <= tick && tick <= last);
+            if let Some(missing) = due.iter().find(|tick| !told(tick)) {
                 return Err(format!("tick {missing} of '{dag_id}' was lost; recorded are {recorded:?}"));
             }
         }

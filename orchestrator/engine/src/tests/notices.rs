@@ -1,9 +1,9 @@
 //! People are told: about failures, recoveries and missed deadlines, at least once, and without a secret in any row.
 
-use super::world::{TestNode, World, dag, task, until_later};
-use model::RunState;
-use model::dag::Dag;
+use super::world::{TestNode, World, dag, service, task, until_later};
+use model::dag::{Dag, Restart, TaskDef};
 use model::notify::{Event, Notify, Target};
+use model::{RunState, TaskState};
 use serde_json::{Value, json};
 use std::time::Duration;
 use store::views::notifications::{NotificationFilter, NotificationRow};
@@ -56,6 +56,57 @@ async fn templates_of_a_notice_are_filled_in_when_it_is_sent_and_no_secret_is_st
     let [row] = rows(&world).await.try_into().expect("one row");
     assert_eq!((row.state.as_str(), row.tries), ("sent", 1));
     assert!(row.target.to_string().contains("{{ secret.token }}"), "{}", row.target);
+}
+
+#[tokio::test]
+async fn a_failure_names_the_tasks_that_failed_why_and_where_to_look() {
+    let world = World::new().await;
+    let mut node = world.node("a").await;
+    world.store.put_setting("web_url", "http://127.0.0.1:9/", world.now()).await.unwrap();
+    let tasks = (0..4).map(|number| task(&format!("t{number}"), &[], json!({ "do": "fail" }))).collect();
+    let one =
+        told("d", &[Event::Failure], json!("{{ notice.text }} {{ notice.failed[0].task_id }}"), json!({}));
+    let run = world.trigger(&Dag { tasks, ..one }, "r+1").await;
+    assert_eq!(node.until_final(&world, &run).await, RunState::Failed);
+    send(&mut node, 1).await;
+    let [notice] = world.outside.notices().try_into().expect("one notice");
+    assert_eq!((notice.failed.len(), notice.failed[0].map_index), (3, -1));
+    let reason = &notice.failed[0].reason;
+    assert!(!reason.is_empty() && notice.text.contains(&format!("t0 ({reason})")), "{}", notice.text);
+    assert!(
+        notice.text.starts_with("d/r+1 failed: ") && notice.text.ends_with(" and 1 more"),
+        "{}",
+        notice.text
+    );
+    assert_eq!(notice.url.as_deref(), Some("http://127.0.0.1:9/dags/d/runs/r%2B1"));
+    let Target::Http { json, .. } = notice.target else { panic!("no web hook") };
+    assert_eq!(json, json!(format!("{} t0", notice.text)));
+}
+
+#[tokio::test]
+async fn a_service_that_has_failed_is_told_about_while_its_run_goes_on() {
+    let world = World::new().await;
+    let mut node = world.node("a").await;
+    let fails =
+        TaskDef { uses: "fake".into(), with: json!({ "do": "fail" }), ..service("s", Restart::Never, 0) };
+    let tasks =
+        vec![fails, task("t", &[], json!({ "do": "gate" })), task("user", &[0], json!({ "do": "gate" }))];
+    let one = told("d", &[Event::Failure], json!("{{ notice.text }}"), json!({}));
+    let run = world.trigger(&Dag { tasks, ..one }, "r1").await;
+    node.turn().await;
+    let ended = world.fake.until("end", "s", 1).await;
+    node.forgotten(ended.attempt_id).await;
+    let user = world.store.instance("d", "r1", "user", -1).await.unwrap().expect("an instance");
+    assert_eq!(user.state, TaskState::UpstreamFailed, "what waits for it is told at once");
+    send(&mut node, 1).await;
+    let [notice] = world.outside.notices().try_into().expect("one notice");
+    assert_eq!((notice.task_id.as_deref(), notice.run_state.as_str()), (Some("s"), "running"));
+    assert!(notice.text.contains("the run goes on") && notice.failed[0].task_id == "s", "{}", notice.text);
+    world.fake.until("start", "t", 1).await;
+    world.fake.open("t");
+    assert_eq!(node.until_final(&world, &run).await, RunState::Failed);
+    send(&mut node, 1).await;
+    assert_eq!(world.outside.notices().len(), 2, "and once more when the run has failed");
 }
 
 #[tokio::test]

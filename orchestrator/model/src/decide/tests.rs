@@ -152,9 +152,20 @@ fn services_are_drained_when_all_tasks_are_final_and_end_the_run() {
 fn a_drained_service_between_two_tries_is_not_restarted() {
     let dag = dag(vec![service("s", &[]), service("late", &[0]), task("t", &[])]);
     let commands = commands(&dag, &[UpForRetry, WAITS, Success]);
-    assert!(matches!(commands[0], Command::Settle { task: 0, state: Cancelled, .. }));
+    assert!(matches!(commands[0], Command::Settle { task: 0, state: Success, .. }));
     assert!(matches!(commands[1], Command::Settle { task: 1, state: Skipped, .. }));
     assert_eq!(commands[2..], finish(RunState::Success));
+}
+
+#[test]
+fn a_service_that_waits_for_its_restart_ends_as_one_that_runs_when_its_run_is_cancelled() {
+    let dag = dag(vec![service("s", &[]), task("t", &[])]);
+    let mut run = snapshot(&dag, &[UpForRetry, UpForRetry]);
+    run.cancel_requested = true;
+    let commands = decide(&run, utc(NOON));
+    assert!(matches!(commands[0], Command::Settle { task: 0, state: Success, .. }));
+    assert!(matches!(commands[1], Command::Settle { task: 1, state: Cancelled, .. }));
+    assert_eq!(commands[2..], finish(RunState::Cancelled));
 }
 
 #[test]

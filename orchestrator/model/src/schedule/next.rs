@@ -101,6 +101,14 @@ fn next_date(cron: &Cron, from: NaiveDate) -> Option<NaiveDate> {
     None
 }
 
+/// Whether there is a local time of this date at which it fires.
+pub(super) fn fires_on(cron: &Cron, date: NaiveDate) -> bool {
+    let Some(first) = date.with_day(1) else { return false };
+    let length = u32::from(date.num_days_in_month());
+    let weekday = (first.weekday().num_days_from_sunday() + date.day() - 1) % 7;
+    cron.matches_day(date.month(), Date { day: date.day(), weekday, length })
+}
+
 /// The first matching local time of this date after `after`.
 fn next_time(cron: &Cron, date: NaiveDate, after: NaiveDateTime) -> Option<NaiveDateTime> {
     let midnight = date.and_hms_opt(0, 0, 0)?;
@@ -118,7 +126,7 @@ fn next_time(cron: &Cron, date: NaiveDate, after: NaiveDateTime) -> Option<Naive
 }
 
 /// The offset from UTC, if the clocks do not change on this date or near it.
-fn steady_offset(zone: Tz, date: NaiveDate) -> Option<TimeDelta> {
+pub(super) fn steady_offset(zone: Tz, date: NaiveDate) -> Option<TimeDelta> {
     let noon = date.and_hms_opt(12, 0, 0)?;
     let offset = |instant: NaiveDateTime| offset_at(zone, instant);
     let before = offset(noon.checked_sub_days(Days::new(2))?);
@@ -130,7 +138,7 @@ fn offset_at(zone: Tz, utc: NaiveDateTime) -> TimeDelta {
     zone.from_utc_datetime(&utc).naive_local() - utc
 }
 
-fn local(zone: Tz, instant: DateTime<Utc>) -> Option<NaiveDateTime> {
+pub(super) fn local(zone: Tz, instant: DateTime<Utc>) -> Option<NaiveDateTime> {
     // Without this check chrono panics near the ends of time.
     let utc = instant.naive_utc();
     utc.checked_add_days(Days::new(3))?;

@@ -1,4 +1,5 @@
-//! What becomes of the ticks that are due: the catch-up policy. Each tick from the first on gets exactly one row.
+//! What becomes of the ticks that are due: the catch-up policy. Each tick from the first on is in exactly one row; many that are missed for
+//! the same reason share one.
 
 use super::window_at;
 use crate::dag::{Catchup, Dag, Schedule};
@@ -7,20 +8,32 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Planned {
-    Run { window: Option<Window> },
-    Skip { reason: String },
+    Run {
+        window: Option<Window>,
+    },
+    Skip {
+        reason: String,
+    },
+    /// This tick and those before it from `first` on, `count` in all.
+    SkipMany {
+        first: DateTime<Utc>,
+        count: u64,
+        reason: String,
+    },
 }
 
 /// The most ticks that one call gives; the next call goes on after the last of them.
 pub const BATCH: usize = 1000;
+/// Ticks missed one after the other that still get a row each.
+const ROWS_OF_A_GAP: usize = 100;
 /// Without catch-up, the newest tick still runs if it is at most this late: a restart is no reason to miss it.
 const ON_TIME: TimeDelta = TimeDelta::minutes(5);
 const INSTANT_BEFORE: TimeDelta = TimeDelta::nanoseconds(1);
 
 /// The rows that the ledger of ticks lacks, ascending, at most [`BATCH`]. `last_tick` is the newest that has a row.
 ///
-/// On the first sight of a dag the ledger begins, never before `start`: with `none` at `registered_at`, with `latest` and `limit` at
-/// the last ticks before now, with `all` at `start` (or `registered_at`). A dag that has been paused from the first on and is to catch
+/// The ledger of a dag begins at its `start`. Of one that has none it begins on first sight: with `none` and `all` at `registered_at`,
+/// with `latest` and `limit` at the last ticks before now. A dag that has been paused from the first on and is to catch
 /// up gets its first rows when it is no longer paused, so that its history is not skipped.
 pub fn plan_ticks(
     dag: &Dag,
@@ -41,36 +54,59 @@ pub fn plan_ticks(
     }
     let Some(after) = last_tick.or_else(|| first_sight(dag, registered_at, now)) else { return Vec::new() };
     let after = dag.start.map_or(after, |start| after.max(start - INSTANT_BEFORE));
-    let ticks = dag.schedule.ticks(after, now, BATCH);
     if paused {
-        let skip = Planned::Skip { reason: "paused".to_owned() };
-        return ticks.into_iter().map(|tick| (tick, skip.clone())).collect();
+        return skipped(dag, after, now, "paused");
     }
-    if ticks.is_empty() {
-        return Vec::new();
+    let first_to_run = first_to_run(dag, now)
+        .filter(|first| last_tick.is_some() || may_run_first(dag, *first, registered_at));
+    let Some(first) = first_to_run else { return skipped(dag, after, now, &why_missed(dag.catchup)) };
+    let before = first.checked_sub_signed(INSTANT_BEFORE).unwrap_or(first);
+    let mut rows = skipped(dag, after, before.min(now), &why_missed(dag.catchup));
+    let ticks = dag.schedule.ticks(after.max(before), now, BATCH - rows.len());
+    rows.extend(
+        ticks
+            .into_iter()
+            .map(|tick| (tick, Planned::Run { window: window_at(&dag.window, &dag.schedule, tick) })),
+    );
+    rows
+}
+
+/// Rows for ticks with `after < tick <= until`, none of which runs.
+fn skipped(
+    dag: &Dag,
+    after: DateTime<Utc>,
+    until: DateTime<Utc>,
+    reason: &str,
+) -> Vec<(DateTime<Utc>, Planned)> {
+    let ticks = dag.schedule.ticks(after, until, ROWS_OF_A_GAP + 1);
+    let many = ticks.first().filter(|_| ticks.len() > ROWS_OF_A_GAP);
+    if let Some(first) = many
+        && let Some(last) = dag.schedule.last_ticks(until, Some(*first), 1).pop()
+    {
+        let count = dag.schedule.count(after, until);
+        return vec![(last, Planned::SkipMany { first: *first, count, reason: reason.to_owned() })];
     }
-    let first_to_run = first_to_run(dag, now);
-    let plan = |tick: DateTime<Utc>| {
-        if first_to_run.is_some_and(|first| tick >= first) {
-            Planned::Run { window: window_at(&dag.window, &dag.schedule, tick) }
-        } else {
-            Planned::Skip { reason: why_missed(dag.catchup) }
-        }
-    };
-    ticks.into_iter().map(|tick| (tick, plan(tick))).collect()
+    ticks.into_iter().map(|tick| (tick, Planned::Skip { reason: reason.to_owned() })).collect()
+}
+
+/// Without catch-up, what was due before the dag was there is missed however late it is.
+fn may_run_first(dag: &Dag, tick: DateTime<Utc>, registered_at: DateTime<Utc>) -> bool {
+    !matches!(dag.catchup, Catchup::None | Catchup::Limit(0)) || tick > registered_at
 }
 
 /// The instant after which the ledger of a new dag begins.
 fn first_sight(dag: &Dag, registered_at: DateTime<Utc>, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
     let oldest_of = |count: u32| {
-        let ticks = dag.schedule.last_ticks(now, dag.start, count as usize);
+        let ticks = dag.schedule.last_ticks(now, None, count as usize);
         ticks.first().map(|tick| *tick - INSTANT_BEFORE)
     };
+    if let Some(start) = dag.start {
+        return Some(start - INSTANT_BEFORE);
+    }
     match dag.catchup {
-        Catchup::None | Catchup::Limit(0) => Some(registered_at),
+        Catchup::None | Catchup::Limit(0) | Catchup::All => Some(registered_at),
         Catchup::Latest => oldest_of(1),
         Catchup::Limit(count) => oldest_of(count),
-        Catchup::All => Some(dag.start.map_or(registered_at, |start| start - INSTANT_BEFORE)),
     }
 }
 

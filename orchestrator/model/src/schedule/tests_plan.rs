@@ -59,23 +59,63 @@ fn on_first_sight_the_ledger_begins_as_the_policy_says() {
     assert_eq!(planned(&later, None, now), rows(&[]));
 }
 
-#[test]
-fn a_long_outage_comes_in_bounded_batches_that_tile() {
-    let minutely = Dag { schedule: cron("* * * * *", "UTC"), ..hourly(Catchup::Limit(3)) };
-    let now = utc("2026-01-12T00:00:00Z");
-    let mut last = utc("2026-01-10T00:00:00Z");
-    let mut all = Vec::new();
-    loop {
-        let batch = plan_ticks(&minutely, last, Some(last), now, false);
-        assert!(batch.len() <= plan::BATCH);
-        let Some((tick, _)) = batch.last() else { break };
-        last = *tick;
-        all.extend(batch);
+/// Each tick is in one row, and the rows follow each other without a gap.
+fn ticks_told(schedule: &Schedule, rows: &[(DateTime<Utc>, Planned)]) -> u64 {
+    let mut told = 0;
+    let mut last: Option<DateTime<Utc>> = None;
+    for (tick, planned) in rows {
+        let (first, count) = match planned {
+            Planned::SkipMany { first, count, .. } => (*first, *count),
+            Planned::Run { .. } | Planned::Skip { .. } => (*tick, 1),
+        };
+        assert!(last.is_none_or(|last| schedule.next(last) == Some(first)), "{first} follows {last:?}");
+        told += count;
+        last = Some(*tick);
     }
-    assert_eq!(all.len(), 2 * 24 * 60);
-    let runs = all.iter().filter(|(_, planned)| matches!(planned, Planned::Run { .. })).count();
-    assert_eq!(runs, 3);
-    assert!(all.windows(2).all(|pair| pair[1].0 - pair[0].0 == TimeDelta::minutes(1)));
+    told
+}
+
+#[test]
+fn a_long_outage_is_one_row_and_what_still_runs_comes_in_bounded_batches() {
+    let minutely =
+        |catchup| Dag { schedule: cron("* * * * *", "UTC"), window: WindowRule::None, ..hourly(catchup) };
+    let (last, now) = (utc("2024-01-10T00:00:00Z"), utc("2026-01-10T00:00:00Z"));
+    let limited = minutely(Catchup::Limit(3));
+    let rows = plan_ticks(&limited, last, Some(last), now, false);
+    assert_eq!(rows.len(), 4, "one for all that is skipped, and three that run");
+    assert_eq!(ticks_told(&limited.schedule, &rows), 731 * 24 * 60);
+    let all = minutely(Catchup::All);
+    let batch = plan_ticks(&all, last, Some(last), now, false);
+    assert_eq!(batch.len(), plan::BATCH);
+    let next = plan_ticks(&all, last, batch.last().map(|(tick, _)| *tick), now, false);
+    assert_eq!(all.schedule.next(batch[batch.len() - 1].0), Some(next[0].0));
+    let paused = plan_ticks(&all, last, Some(last), now, true);
+    assert_eq!((paused.len(), ticks_told(&all.schedule, &paused)), (1, 731 * 24 * 60));
+}
+
+#[test]
+fn the_ledger_of_a_dag_with_a_start_begins_there_whatever_is_caught_up() {
+    let now = "2026-01-10T00:31:00Z";
+    let started = |catchup| Dag { start: Some(utc("2026-01-09T22:00:00Z")), ..hourly(catchup) };
+    let table = [
+        (Catchup::None, [false, false, false]),
+        (Catchup::Latest, [false, false, true]),
+        (Catchup::Limit(2), [false, true, true]),
+        (Catchup::All, [true, true, true]),
+    ];
+    for (catchup, runs) in table {
+        let expected = [("09T22", runs[0]), ("09T23", runs[1]), ("10T00", runs[2])];
+        assert_eq!(planned(&started(catchup), None, now), rows(&expected), "{catchup:?}");
+    }
+    let soon = plan_ticks(
+        &started(Catchup::None),
+        utc("2026-01-10T00:01:00Z"),
+        None,
+        utc("2026-01-10T00:01:01Z"),
+        false,
+    );
+    let runs = soon.iter().filter(|(_, planned)| matches!(planned, Planned::Run { .. }));
+    assert_eq!((soon.len(), runs.count()), (3, 0), "what was due before the dag was there is missed");
 }
 
 #[test]

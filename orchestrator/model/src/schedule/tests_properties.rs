@@ -59,6 +59,20 @@ proptest! {
     }
 
     #[test]
+    fn counting_by_days_counts_each_tick(
+        zone in prop::sample::select(&ZONES[..]), one in prop::sample::select(&EXPRESSIONS[..]),
+        other in prop::sample::select(&EXPRESSIONS[..]), start in 1_577_836_800i64..1_893_456_000, minutes in 0i64..600_000,
+    ) {
+        let expressions = vec![one.to_owned(), other.to_owned()];
+        let schedule = Schedule::Cron { expressions, timezone: zone.to_owned() };
+        let start = DateTime::from_timestamp(start, 0).unwrap();
+        let until = start + TimeDelta::minutes(minutes);
+        prop_assert_eq!(schedule.count(start, until), schedule.ticks(start, until, usize::MAX).len() as u64);
+        let every = Schedule::Every { every: std::time::Duration::from_secs(420) };
+        prop_assert_eq!(every.count(start, until), every.ticks(start, until, usize::MAX).len() as u64);
+    }
+
+    #[test]
     fn the_tick_before_and_the_tick_after_agree(
         zone in prop::sample::select(&ZONES[..]), expression in prop::sample::select(&EXPRESSIONS[..]),
         at in 1_577_836_800i64..1_893_456_000,

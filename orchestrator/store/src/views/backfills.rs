@@ -22,6 +22,8 @@ pub struct BackfillRow {
     pub reason: String,
     /// How many runs it made or cleared.
     pub runs_planned: i32,
+    /// How many of these a later backfill runs again: they are that one's now, and count there.
+    pub runs_taken: i32,
     pub created_at: DateTime<Utc>,
     pub ended_at: Option<DateTime<Utc>>,
     /// Its runs by state.

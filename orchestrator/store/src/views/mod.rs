@@ -9,6 +9,7 @@ pub mod calendar;
 pub mod check_results;
 pub mod dags;
 pub mod deadlines;
+pub mod failures;
 pub mod grid;
 pub mod health;
 pub mod instances;

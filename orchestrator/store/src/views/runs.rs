@@ -19,6 +19,7 @@ pub struct RunRow {
     pub run_type: String,
     pub state: RunState,
     pub window: Option<Window>,
+    /// The start of its window; without one the tick, or the date that was given.
     pub logical_date: Option<DateTime<Utc>>,
     pub run_after: DateTime<Utc>,
     pub params: Value,
@@ -91,7 +92,7 @@ pub struct RunFilter {
 }
 
 const COLUMNS: &str = "r.id, r.dag_id, r.run_id, r.version_id, v.version, v.created_at as version_created_at, r.run_type, r.state, r.window_start, r.window_end, \
-    r.logical_date, r.run_after, r.params, r.requested_by, r.note, r.clears, r.queued_at, r.started_at, r.ended_at, r.cancel_requested_at, r.backfill";
+    coalesce(r.window_start, r.logical_date) as logical_date, r.run_after, r.params, r.requested_by, r.note, r.clears, r.queued_at, r.started_at, r.ended_at, r.cancel_requested_at, r.backfill";
 
 impl Store {
     /// A page of runs and how many there are in all.
@@ -104,7 +105,7 @@ impl Store {
         push_conditions(&mut query, filter);
         let column = match filter.order {
             RunOrder::RunAfter => "r.run_after",
-            RunOrder::LogicalDate => "r.logical_date",
+            RunOrder::LogicalDate => "coalesce(r.window_start, r.logical_date)",
             RunOrder::StartedAt => "r.started_at",
             RunOrder::EndedAt => "r.ended_at",
             RunOrder::State => "r.state",
@@ -165,8 +166,8 @@ fn push_conditions(query: &mut QueryBuilder<Postgres>, filter: &RunFilter) {
     let bounds = [
         (" and r.run_after >= ", filter.run_after_from),
         (" and r.run_after <= ", filter.run_after_to),
-        (" and r.logical_date >= ", filter.logical_date_from),
-        (" and r.logical_date <= ", filter.logical_date_to),
+        (" and coalesce(r.window_start, r.logical_date) >= ", filter.logical_date_from),
+        (" and coalesce(r.window_start, r.logical_date) <= ", filter.logical_date_to),
     ];
     for (condition, bound) in bounds {
         if let Some(bound) = bound {

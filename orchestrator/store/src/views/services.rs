@@ -5,7 +5,7 @@ use super::runs::{RunFilter, RunRow};
 use crate::views::instances::InstanceFilter;
 use crate::{Result, Store};
 use chrono::{DateTime, Utc};
-use model::{Dag, RunState};
+use model::{Dag, RunState, TaskState};
 use serde_json::Value;
 
 /// Most active runs of one dag whose services are shown.
@@ -21,6 +21,13 @@ pub struct ServiceRow {
     pub live_since: Option<DateTime<Utc>>,
     /// The newest figures it gave, and when.
     pub status: Option<(Value, DateTime<Utc>)>,
+}
+
+impl ServiceRow {
+    /// Since when the process that runs now is ready. What the one before it said does not count while its restart is waited for.
+    pub fn ready_at(&self) -> Option<DateTime<Utc>> {
+        self.instance.ready_at.filter(|_| self.instance.state == TaskState::Running)
+    }
 }
 
 impl Store {

@@ -197,3 +197,22 @@ async fn of_two_equal_backfills_at_the_same_time_one_is_made() {
     assert_eq!(made, 1);
     assert_eq!(world.count("select count(*) from runs").await, 6);
 }
+
+#[tokio::test]
+async fn runs_that_a_later_backfill_takes_over_are_told_as_such() {
+    let world = world().await;
+    world.store.register_dag("d.yaml", &one(), "", now()).await.unwrap();
+    let (first, _) = world.store.create_backfill(&request(), "ann", now()).await.unwrap();
+    for second in 1..20 {
+        world.store.promote(at(second), 10, None).await.unwrap();
+        for attempt in world.claim(99).await {
+            world.end(&attempt, Ending::Done, at(second)).await;
+        }
+    }
+    let again = BackfillRequest { from: at(-2 * HOUR), reprocess: Reprocess::Completed, ..request() };
+    let (second, planned) = world.store.create_backfill(&again, "bob", at(30)).await.unwrap();
+    let row = world.store.backfill(first).await.unwrap().unwrap();
+    assert_eq!((row.runs_planned, row.runs_taken, row.success), (6, 3, 3));
+    let row = world.store.backfill(second).await.unwrap().unwrap();
+    assert_eq!((row.runs_planned, row.runs_taken, row.queued), (3, 0, planned.len() as i64));
+}

@@ -1,4 +1,4 @@
-//! Each tick has exactly one row, whoever plans.
+//! Each tick is in exactly one row, whoever plans.
 
 use crate::support::{at, now, wide, world};
 use store::runs::{NewRun, RunType};
@@ -78,4 +78,22 @@ async fn a_tick_names_the_run_that_a_person_made_before() {
     let ticks = [(at(1), TickDecision::Ran(run))];
     assert!(world.store.record_ticks("d", &ticks, now()).await.unwrap().is_empty());
     assert_eq!(world.store.ticks("d", None, 1).await.unwrap()[0].run_id.as_deref(), Some("r"));
+}
+
+#[tokio::test]
+async fn many_skipped_ticks_share_a_row_that_says_how_many_they_are() {
+    let world = world().await;
+    let run = world.new_run(&wide("d", 1), "r").await;
+    let many =
+        |first, count| TickDecision::SkippedMany { first: at(first), count, reason: "missed".to_owned() };
+    let plan = [(at(500), many(1, 500)), (at(501), TickDecision::Ran(run))];
+    assert_eq!(world.store.record_ticks("d", &plan, now()).await.unwrap().len(), 1);
+    let late = [(at(700), many(400, 301))];
+    world.store.record_ticks("d", &late, now()).await.unwrap();
+    let ledger = world.store.ticks("d", None, 10).await.unwrap();
+    let rows: Vec<_> =
+        ledger.iter().map(|row| (row.decision.as_str(), row.first_at, row.tick_at, row.ticks)).collect();
+    let expected = [("ran", None, at(501), 1), ("skipped", Some(at(1)), at(500), 500)];
+    assert_eq!(rows, expected, "a span that begins before the end of the ledger adds nothing");
+    assert_eq!(ledger[1].reason.as_deref(), Some("missed"));
 }

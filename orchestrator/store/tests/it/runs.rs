@@ -6,6 +6,7 @@ use serde_json::json;
 use store::Error;
 use store::clear::ClearRequest;
 use store::runs::NewRun;
+use store::views::runs::RunFilter;
 
 #[tokio::test]
 async fn the_same_run_id_twice_is_a_duplicate_and_harmless() {
@@ -73,6 +74,76 @@ async fn a_queued_run_is_cancelled_at_once_and_a_final_one_refuses() {
     let unknown = world.store.request_cancel("d", "other", "ann", at(2)).await;
     assert!(matches!(unknown, Err(Error::NotFound { .. })));
     assert_eq!(world.count("select count(*) from audit_log where action = 'run.cancel'").await, 1);
+}
+
+#[tokio::test]
+async fn who_stops_a_run_or_pauses_a_dag_may_say_why() {
+    let world = world().await;
+    world.trigger(&wide("d", 1), "r").await;
+    let by = store::audit::By { who: "ann", reason: "wrong feed" };
+    world.store.request_cancel("d", "r", by, at(1)).await.unwrap();
+    world.store.set_paused("d", true, by, at(2)).await.unwrap();
+    let (rows, _) = world.store.list_audit(Some("d"), 9, 0).await.unwrap();
+    let told: Vec<_> = rows.iter().map(|row| (row.action.as_str(), row.details["reason"].as_str())).collect();
+    assert_eq!(told, [("dag.pause", Some("wrong feed")), ("run.cancel", Some("wrong feed"))]);
+}
+
+#[tokio::test]
+async fn the_logical_date_of_a_run_is_the_start_of_its_window_or_else_its_tick() {
+    let world = world().await;
+    let new = world.new_run(&wide("d", 1), "with").await;
+    let window = Some(Window { start: at(-60), end: now() });
+    let with = NewRun { window, logical_date: Some(at(5)), ..new.clone() };
+    let without = NewRun { run_id: "without".to_owned(), logical_date: Some(at(5)), ..new };
+    for run in [with, without] {
+        world.store.trigger(run, now()).await.unwrap();
+    }
+    let date = async |run: &str| world.store.run_row("d", run).await.unwrap().unwrap().logical_date;
+    assert_eq!((date("with").await, date("without").await), (Some(at(-60)), Some(at(5))));
+    let named = async |when| world.store.run_for("d", None, Some(when)).await.unwrap().map(|(run, _)| run);
+    assert_eq!(named(at(-60)).await.as_deref(), Some("with"));
+    assert_eq!(
+        named(at(5)).await.as_deref(),
+        Some("without"),
+        "the tick of a run with a window is not its date"
+    );
+    let filter = RunFilter { logical_date_from: Some(at(0)), limit: 9, ..RunFilter::default() };
+    assert_eq!(world.store.list_runs(&filter).await.unwrap().1, 1);
+}
+
+#[tokio::test]
+async fn a_service_that_waits_for_its_restart_is_not_ready() {
+    let world = world().await;
+    world.started(&dag("d", vec![service("s", &[])])).await;
+    let attempt = world.claim_one().await;
+    world.store.mark_ready(attempt.attempt_id, attempt.lease, at(1), None).await.unwrap();
+    let ready = async || world.store.services().await.unwrap()[0].ready_at();
+    assert_eq!(ready().await, Some(at(1)));
+    world.end(&attempt, Ending::Failed, at(2)).await;
+    assert_eq!(ready().await, None, "what the process before it said does not count");
+}
+
+#[tokio::test]
+async fn a_service_that_is_drained_while_it_waits_for_its_restart_has_succeeded() {
+    let world = world().await;
+    let run = world.started(&dag("d", vec![service("s", &[]), task("t", &[])])).await;
+    let mut attempts = world.claim(9).await;
+    attempts.sort_by_key(|attempt| attempt.task);
+    world.end(&attempts[0], Ending::Failed, at(1)).await;
+    assert_eq!(world.states(run).await, ["s=up_for_retry", "t=running"]);
+    let advanced = world.end(&attempts[1], Ending::Done, at(1)).await;
+    assert_eq!(advanced.finished, Some(RunState::Success));
+    assert_eq!(world.states(run).await, ["s=success", "t=success"]);
+}
+
+#[tokio::test]
+async fn a_run_that_begins_with_a_deadline_rings_for_it() {
+    let world = world().await;
+    let mut listener = world.store.listen().await.unwrap();
+    let dag = model::Dag { deadline: Some(std::time::Duration::from_secs(1)), ..wide("d", 1) };
+    world.started(&dag).await;
+    let rung = async { while listener.next().await != store::notify::Ring::Deadlines {} };
+    tokio::time::timeout(std::time::Duration::from_secs(30), rung).await.expect("the bell rings");
 }
 
 #[tokio::test]

@@ -74,8 +74,9 @@ fn default_subject(notice: &Notice) -> String {
 
 fn text(notice: &Notice) -> String {
     let task = notice.task_id.as_ref().map(|task| format!("task:  {task}\n")).unwrap_or_default();
+    let url = notice.url.as_ref().map(|url| format!("page:  {url}\n")).unwrap_or_default();
     format!(
-        "{}\n\nevent: {}\ndag:   {}\nrun:   {}\n{task}state: {}\nat:    {}\n",
+        "{}\n\nevent: {}\ndag:   {}\nrun:   {}\n{task}state: {}\nat:    {}\n{url}",
         notice.text,
         notice.event.as_str(),
         notice.dag_id,

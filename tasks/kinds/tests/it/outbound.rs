@@ -25,6 +25,8 @@ fn notice(target: Target) -> Notice {
         run_state: "failed".to_string(),
         at: noon(),
         text: "hourly failed: load ended with exit status 3 – Größe".to_string(),
+        failed: Vec::new(),
+        url: Some("http://127.0.0.1:8080/dags/hourly/runs/r1".to_string()),
         target,
     }
 }

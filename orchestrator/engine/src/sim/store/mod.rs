@@ -161,6 +161,8 @@ pub(crate) struct HistoryRow {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct TickRow {
     pub dag_id: String,
+    /// The first of those that share the row.
+    pub first_at: DateTime<Utc>,
     pub tick_at: DateTime<Utc>,
     pub run: Option<i64>,
     pub ran: bool,

@@ -140,7 +140,7 @@ impl Tables {
                 note: None,
             };
             let run = self.insert_run(run, now);
-            self.ticks.push(super::TickRow { dag_id, tick_at: tick, run, ran: true });
+            self.ticks.push(super::TickRow { dag_id, first_at: tick, tick_at: tick, run, ran: true });
             self.ring("runs");
             made += 1;
         }

@@ -31,11 +31,15 @@ impl Tables {
     ) -> Result<Vec<i64>> {
         let mut created = Vec::new();
         for (tick_at, decision) in ticks {
-            let known = self.ticks.iter().any(|tick| tick.dag_id == dag_id && tick.tick_at >= *tick_at);
+            let first_at = match decision {
+                TickDecision::SkippedMany { first, .. } => *first,
+                _ => *tick_at,
+            };
+            let known = self.ticks.iter().any(|tick| tick.dag_id == dag_id && tick.tick_at >= first_at);
             if known && !self.has(Plant::TicksAreRecordedTwice) {
                 continue;
             }
-            let row = |run, ran| TickRow { dag_id: dag_id.to_owned(), tick_at: *tick_at, run, ran };
+            let row = |run, ran| TickRow { dag_id: dag_id.to_owned(), first_at, tick_at: *tick_at, run, ran };
             let row = match decision {
                 TickDecision::Ran(run) => {
                     let name = (dag_id.to_owned(), run.run_id.clone());
@@ -44,7 +48,9 @@ impl Tables {
                     created.extend(new);
                     row(new.or_else(|| self.run_names.get(&name).copied()), true)
                 }
-                TickDecision::Skipped { .. } | TickDecision::Merged { .. } => row(None, false),
+                TickDecision::Skipped { .. }
+                | TickDecision::SkippedMany { .. }
+                | TickDecision::Merged { .. } => row(None, false),
             };
             self.ticks.push(row);
         }
