@@ -16,8 +16,8 @@ end;
 alter table ticks
     add column first_at timestamptz,
     add column ticks bigint not null default 1,
-    add constraint ticks_of_a_span check ((first_at is null) = (ticks = 1) and ticks >= 1 and first_at < tick_at),
-    add constraint ticks_spans_are_skipped check (first_at is null or decision = 'skipped');
+    add constraint ticks_of_a_span check ((first_at is null) = (ticks = 1) and ticks >= 1 and first_at < tick_at) not valid,
+    add constraint ticks_spans_are_skipped check (first_at is null or decision = 'skipped') not valid;
 comment on column ticks.first_at is 'Of many ticks skipped for the same reason that share the row: the first, tick_at being the last. Null for one tick.';
 comment on column ticks.ticks is 'How many ticks the row stands for.';
 
