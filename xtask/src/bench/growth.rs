@@ -71,8 +71,10 @@ fn large_runs(program: &Path) -> Result<()> {
     for tasks in [10_usize, 100, 1_000, 10_000, 100_000] {
         let bench = Bench::begin(program)?;
         let node = bench.node()?;
-        let width = tasks.min(1000);
-        bench.add("large", &dags::layers("large", tasks / width, width))?;
+        // Of each layer one is the joint before it, the first has none.
+        let layers = tasks.div_ceil(1000);
+        let width = (tasks / layers) - usize::from(layers > 1);
+        bench.add("large", &dags::layers("large", layers, width))?;
         let (seconds, rows) = timed(&bench, &node, "large", 1)?;
         let page = |path: &str| -> Result<f64> {
             let times: Result<Vec<f64>> =

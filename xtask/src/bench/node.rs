@@ -107,9 +107,18 @@ impl Bench {
     pub fn add(&self, id: &str, text: &str) -> Result<()> {
         super::dags::write(&self.dags, id, text)?;
         self.until(
-            &format!("select count(*) from dags where dag_id = '{id}' and version_id is not null"),
+            &format!(
+                "select (select count(*) from dags where dag_id = '{id}' and version_id is not null)
+                    + (select count(*) from dag_problems where file = '{id}.yaml')"
+            ),
             |count| count >= 1.0,
-        )
+        )?;
+        let problems =
+            self.psql.ask(&format!("select line, message from dag_problems where file = '{id}.yaml'"))?;
+        if !problems.is_empty() {
+            bail!("{id}.yaml: {}", problems.join("; "));
+        }
+        Ok(())
     }
 
     pub fn until(&self, query: &str, is_reached: impl Fn(f64) -> bool) -> Result<()> {
