@@ -4,7 +4,7 @@
 //! writers. What takes something away says with `-- contract: <migration>` which migration a binary must know to work after it, and writes it
 //! into `schema_contracts`, so that older binaries refuse to start. Not here: whether the SQL is right; its tests say that.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// Those before were made when no version was out.
@@ -97,6 +97,7 @@ const LOCKS: &[Rule] = &[Rule {
 pub fn check(root: &Path, files: &[PathBuf]) -> Vec<String> {
     let mut problems = Vec::new();
     let mut numbers: BTreeMap<u32, &Path> = BTreeMap::new();
+    let mut of_triggers = BTreeSet::new();
     for file in files
         .iter()
         .filter(|file| file.starts_with("migrations") && file.extension().is_some_and(|end| end == "sql"))
@@ -113,9 +114,10 @@ pub fn check(root: &Path, files: &[PathBuf]) -> Vec<String> {
                 other.display()
             ));
         }
+        let text = std::fs::read_to_string(root.join(file)).unwrap_or_default();
+        of_triggers.extend(trigger_functions(&text));
         if number >= FIRST {
-            let text = std::fs::read_to_string(root.join(file)).unwrap_or_default();
-            let found = check_text(number, &text).into_iter();
+            let found = check_text(number, &text, &of_triggers).into_iter();
             problems.extend(found.map(|(line, what)| format!("{}:{line}: {what}", file.display())));
         }
     }
@@ -123,7 +125,7 @@ pub fn check(root: &Path, files: &[PathBuf]) -> Vec<String> {
 }
 
 /// (line, what is wrong and what to do) of one migration.
-fn check_text(number: u32, text: &str) -> Vec<(usize, String)> {
+fn check_text(number: u32, text: &str, of_triggers: &BTreeSet<String>) -> Vec<(usize, String)> {
     let mut problems = Vec::new();
     let contract = text
         .lines()
@@ -146,6 +148,7 @@ fn check_text(number: u32, text: &str) -> Vec<(usize, String)> {
         let judged = |rules: &'static [Rule]| rules.iter().find(|rule| rule.fits(statement));
         if contract.is_none()
             && let Some(rule) = judged(CONTRACTS)
+            && !dropped_function(statement).is_some_and(|name| of_triggers.contains(name))
         {
             let way = "or say `-- contract: <migration>` if no supported version needs it any more";
             problems
@@ -157,6 +160,19 @@ fn check_text(number: u32, text: &str) -> Vec<(usize, String)> {
         problems.extend(index_problem(statement, &statements, alone).map(|what| (*line, what)));
     }
     problems
+}
+
+/// Functions that only triggers call: no binary knows them.
+fn trigger_functions(text: &str) -> Vec<String> {
+    let all = statements(text).into_iter();
+    let triggers = all.filter(|(_, statement)| statement.contains("() returns trigger"));
+    triggers
+        .filter_map(|(_, statement)| Some(statement.split_once("function ")?.1.split_once('(')?.0.to_owned()))
+        .collect()
+}
+
+fn dropped_function(statement: &str) -> Option<&str> {
+    statement.strip_prefix("drop function ")?.split('(').next()
 }
 
 /// An index of a table that is there already and busy is built beside the writers, in a file of its own.
@@ -237,7 +253,10 @@ mod tests {
     use super::*;
 
     fn said(text: &str) -> String {
-        check_text(12, text).iter().map(|(line, what)| format!("{line}: {what}\n")).collect()
+        check_text(12, text, &BTreeSet::from(["guard".to_owned()]))
+            .iter()
+            .map(|(line, what)| format!("{line}: {what}\n"))
+            .collect()
     }
 
     #[test]
@@ -247,6 +266,7 @@ mod tests {
             "alter table runs add column note2 text;\nalter table runs add column n integer not null default 0;",
             "-- no-transaction\ncreate index concurrently if not exists i on runs (note);",
             "create or replace function f() returns void language sql as $$ drop table runs; $$;",
+            "drop function guard();",
             "comment on column runs.note is 'drop table; rename';",
             "alter table runs add constraint c check (id > 0) not valid;",
         ] {
