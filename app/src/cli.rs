@@ -100,7 +100,11 @@ pub enum Command {
     /// Print a link that logs a browser in as admin, once
     Login,
     /// Print the effective configuration and where each value comes from
-    Config,
+    Config {
+        /// Print the reference of all settings, variables and flags instead, as Markdown
+        #[arg(long)]
+        reference: bool,
+    },
     /// Look for what is wrong and say what to do
     Doctor,
     /// Is the node of this machine alive? One line and the exit status, for health checks of containers

@@ -66,7 +66,8 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Migrate => commands::migrate::run(config).await,
         Command::User { name, role } => commands::user::run(config, &name, &role).await,
         Command::Login => commands::login::run(config).await,
-        Command::Config => commands::config::run(config),
+        Command::Config { reference: true } => commands::config_reference::run(),
+        Command::Config { reference: false } => commands::config::run(config),
         Command::Doctor => commands::doctor::run(config).await,
         Command::Health(arguments) => commands::health::run(config, arguments).await,
     }

@@ -49,6 +49,12 @@ pub const SETTINGS: &[Setting] = &[
     setting("host", "STREAMIFY_HOST", "127.0.0.1", "address of pages and API"),
     setting("port", "STREAMIFY_PORT", "8080", "port of pages and API; 0: any free one"),
     setting(
+        "monitor_port",
+        "STREAMIFY_MONITOR_PORT",
+        "",
+        "port of /metrics and /api/v2/monitor/health of a node without pages; empty: none",
+    ),
+    setting(
         "advertise_url",
         "STREAMIFY_ADVERTISE_URL",
         "",

@@ -1,5 +1,6 @@
-//! What tests share: a real Postgres, fresh for each test. A dev-dependency only.
+//! What tests share: a real Postgres, fresh for each test, and mutated inputs for parsers. A dev-dependency only.
 
 mod database;
+pub mod fuzz;
 
 pub use database::Database;

@@ -49,22 +49,43 @@ impl Web {
         })
     }
 
+    /// `/metrics` and the health of the platform alone, for a node without pages.
+    fn monitor_router(self) -> Router {
+        Router::new()
+            .route("/metrics", get(metrics::page))
+            .nest("/api/v2", api::monitor_router())
+            .layer(axum::middleware::from_fn_with_state(self.app.clone(), metrics::count))
+            .layer(CatchPanicLayer::new())
+            .with_state(self.app)
+    }
+
     /// Answers on a bound socket until `cancel`; requests under way are finished, within reason.
     ///
     /// # Errors
     /// When the socket fails.
     pub async fn serve(self, listener: TcpListener, cancel: CancellationToken) -> Result<(), Error> {
-        let stop = cancel.clone();
-        let server = axum::serve(listener, self.router())
-            .with_graceful_shutdown(async move { stop.cancelled().await });
-        let overdue = async {
-            cancel.cancelled().await;
-            tokio::time::sleep(GOODBYE).await;
-        };
-        tokio::select! {
-            ended = server => ended.map_err(Error::Serve),
-            () = overdue => Ok(()),
-        }
+        answer(listener, self.router(), cancel).await
+    }
+
+    /// The same for [`Web::monitor_router`].
+    ///
+    /// # Errors
+    /// When the socket fails.
+    pub async fn serve_monitor(self, listener: TcpListener, cancel: CancellationToken) -> Result<(), Error> {
+        answer(listener, self.monitor_router(), cancel).await
+    }
+}
+
+async fn answer(listener: TcpListener, router: Router, cancel: CancellationToken) -> Result<(), Error> {
+    let stop = cancel.clone();
+    let server = axum::serve(listener, router).with_graceful_shutdown(async move { stop.cancelled().await });
+    let overdue = async {
+        cancel.cancelled().await;
+        tokio::time::sleep(GOODBYE).await;
+    };
+    tokio::select! {
+        ended = server => ended.map_err(Error::Serve),
+        () = overdue => Ok(()),
     }
 }
 

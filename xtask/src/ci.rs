@@ -1,6 +1,6 @@
 //! One command is CI: each step printed with its time, the first failure ends it.
 
-use crate::{terraform, tidy};
+use crate::{terraform, tidy, workflows};
 use anyhow::{Context, Result, bail};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -8,6 +8,12 @@ use std::time::Instant;
 
 /// The variables of cargo that a person sets.
 const KEPT: [&str; 4] = ["CARGO_TARGET_DIR", "CARGO_HOME", "CARGO_BUILD_JOBS", "CARGO_TERM_COLOR"];
+
+/// (what prints it, where it is committed)
+const GENERATED: [(&[&str], &str); 2] = [
+    (&["dag", "schema"], "dags/dag.schema.json"),
+    (&["config", "--reference"], "docs/ops/configure.md"),
+];
 
 pub fn run(root: &Path) -> Result<()> {
     let start = Instant::now();
@@ -17,6 +23,7 @@ pub fn run(root: &Path) -> Result<()> {
         cargo(root, &["clippy", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"])
     })?;
     step("build", || cargo(root, &["build", "--workspace"]))?;
+    step("workflows", || workflows::run(root).and_then(|()| workflows::alerts(root)))?;
     step("terraform", || terraform::run(root, &["--quick".to_string()]))?;
     step("generated files", || generated(root))?;
     step("tests", || cargo(root, &["test", "--workspace", "--no-fail-fast"]))?;
@@ -47,11 +54,12 @@ pub fn smoke(root: &Path) -> Result<()> {
 
 /// What is generated and committed must be what the code generates.
 fn generated(root: &Path) -> Result<()> {
-    let output = Command::new(binary(root)?).current_dir(root).args(["dag", "schema"]).output()?;
-    let file = root.join("dags/dag.schema.json");
-    let committed = std::fs::read(&file).with_context(|| format!("{}", file.display()))?;
-    if !output.status.success() || output.stdout != committed {
-        bail!("{} is stale; run `streamify dag schema > dags/dag.schema.json`", file.display());
+    for (arguments, path) in GENERATED {
+        let output = Command::new(binary(root)?).current_dir(root).args(arguments).output()?;
+        let committed = std::fs::read(root.join(path)).with_context(|| path.to_string())?;
+        if !output.status.success() || output.stdout != committed {
+            bail!("{path} is stale; run `streamify {} > {path}`", arguments.join(" "));
+        }
     }
     Ok(())
 }
@@ -71,6 +79,11 @@ pub fn built(root: &Path, profile: &str) -> Result<PathBuf> {
 }
 
 pub fn cargo(root: &Path, arguments: &[&str]) -> Result<()> {
+    cargo_with(root, arguments, &[])
+}
+
+/// With variables for what cargo starts.
+pub fn cargo_with(root: &Path, arguments: &[&str], variables: &[(&str, String)]) -> Result<()> {
     let program = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_string());
     let mut command = Command::new(program);
     // What `cargo run` told this program about itself would make build scripts run again.
@@ -78,6 +91,7 @@ pub fn cargo(root: &Path, arguments: &[&str]) -> Result<()> {
     for name in told.filter(|name| name.starts_with("CARGO_") && !KEPT.contains(&name.as_str())) {
         command.env_remove(name);
     }
+    command.envs(variables.iter().map(|(name, value)| (name, value)));
     let status = command.current_dir(root).args(arguments).status().context("cannot start cargo")?;
     if !status.success() {
         bail!("`cargo {}` failed", arguments.join(" "));

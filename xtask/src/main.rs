@@ -1,13 +1,16 @@
 //! `cargo xtask <task>`: what developers and CI run.
 
 mod bench;
+mod changelog;
 mod chaos;
 mod ci;
 mod deploy;
+mod fuzz;
 mod image;
 mod psql;
 mod terraform;
 mod tidy;
+mod workflows;
 
 use anyhow::{Result, bail};
 use std::path::PathBuf;
@@ -23,6 +26,12 @@ const HELP: &str = "cargo xtask <task>
           the image's content without Docker: a Debian root filled by the Dockerfile's script, entered by chroot, running the pipeline
   terraform [--quick] [--fetch-provider]
           format, validation and tests of terraform/ against the provider in the cache; what is not there is skipped
+  workflows, alerts
+          actionlint and zizmor over .github/workflows, promtool over deploy/prometheus; what is not installed is skipped
+  fuzz [seconds]
+          mutated inputs for every parser of what comes from outside; FUZZ_SEED plays a search again
+  changelog <version> [--notes]
+          makes a section of CHANGELOG.md of the fragments in changelog.d; `--notes` prints that section
   bench [targets | growth | airflow]
           the figures of docs/benchmarks.md, each beside this machine's own commit time; `airflow`: the same shapes on Apache Airflow
   chaos engine [seconds]
@@ -44,6 +53,10 @@ fn main() -> Result<()> {
         Some("image") => image::run(&root(), &rest),
         Some("terraform") => terraform::run(&root(), &rest),
         Some("bench") => bench::run(&root(), &rest),
+        Some("workflows") => workflows::run(&root()),
+        Some("alerts") => workflows::alerts(&root()),
+        Some("fuzz") => fuzz::run(&root(), &rest),
+        Some("changelog") => changelog::run(&root(), &rest),
         Some("chaos") => chaos::run(&root(), &rest),
         Some("upgrade") => chaos::upgrade::run(&root(), &rest),
         Some("chaos-task") => chaos::task::run(&rest),

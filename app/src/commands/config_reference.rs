@@ -38,6 +38,7 @@ const VARIABLES: &str = "
 | variable | meaning |
 |---|---|
 | `STREAMIFY_SECRET_<NAME>` | `secret.<name>` in templates (the name in lower case); its value is masked in logs of tasks |
+| `<VARIABLE>_FILE` of a secret setting | a file that holds its value: `DATABASE_URL_FILE=/run/secrets/database-url` |
 | `GOOGLE_APPLICATION_CREDENTIALS` | Google's own: a file with credentials, where neither the metadata server nor a login gives some |
 
 Secrets belong into the environment of the service (a file that only root reads, Secret Manager), not into `streamify.toml` and not into flags: other

@@ -5,6 +5,7 @@ pub mod asset;
 pub mod backfill;
 pub mod broker;
 pub mod config;
+pub mod config_reference;
 pub mod dag;
 pub mod dag_next;
 pub mod dag_show;

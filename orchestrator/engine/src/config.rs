@@ -76,6 +76,11 @@ impl EngineConfig {
             .collect()
     }
 
+    /// Slots as the store is told them: none where nothing is executed.
+    pub(crate) fn offered(&self, slots: usize) -> i32 {
+        if self.worker { i32::try_from(slots).unwrap_or(i32::MAX) } else { 0 }
+    }
+
     pub(crate) fn heartbeat_every(&self) -> Duration {
         self.lease_ttl / 6
     }

@@ -43,6 +43,8 @@ impl Lease {
             pid: i32::try_from(std::process::id()).unwrap_or_default(),
             http_url: core.config.http_url.clone(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
+            task_slots: core.config.offered(core.config.task_slots),
+            service_slots: core.config.offered(core.config.service_slots),
         };
         core.store.register_node(&node, now).await?;
         core.node.confirm(node.id, now);

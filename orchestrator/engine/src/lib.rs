@@ -14,6 +14,7 @@
 
 mod attempt;
 mod bell;
+mod calls;
 mod config;
 mod context;
 mod dagbag;
@@ -54,6 +55,7 @@ mod sim;
 #[cfg(test)]
 mod tests;
 
+pub use calls::{Bound, CallFigures};
 pub use config::{EngineConfig, Routes};
 pub use dagbag::{dag_files, registry_of, test_files};
 pub use error::{Error, Result};

@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use model::Clock;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 use tracing::{error, warn};
@@ -61,7 +61,10 @@ pub(crate) fn backoff(failures: u32) -> Duration {
 async fn turn<R: Round>(mut round: R, bell: Bell, frame: Frame) {
     let mut failures = 0;
     while !frame.cancel.is_cancelled() {
-        let pause = match round.tick().await {
+        let begun = Instant::now();
+        let turned = round.tick().await;
+        frame.stats.turned(R::NAME, begun.elapsed());
+        let pause = match turned {
             Ok(again) => {
                 failures = 0;
                 let now = frame.clock.now();

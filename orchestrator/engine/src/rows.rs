@@ -2,13 +2,14 @@
 //!
 //! Not here: what the calls mean (`store`), and any logic: each line is one call of [`Store`].
 
+use crate::stats::Stats;
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use model::platform::{Approval, Asker};
 use model::{CheckResult, Dag, Problem, RunState, Window};
 use serde_json::Value;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use store::attempts::{Claim, Claimed, End, Finished};
 use store::dags::{Registered, ScheduledDag};
 use store::logs::LogLine;
@@ -18,7 +19,7 @@ use store::notify::{Listener, Ring};
 use store::retention::{Mode, Policy, Position, Pruned, Step};
 use store::runs::{Advanced, NewRun, Run};
 use store::ticks::TickDecision;
-use store::{Result, Store};
+use store::{Error, Result, Store};
 use uuid::Uuid;
 
 /// What is heard from the store.
@@ -33,6 +34,12 @@ impl Rings for Listener {
     async fn next(&mut self) -> Ring {
         Listener::next(self).await
     }
+}
+
+/// The same rows, each call counted and timed.
+pub(crate) struct Timed<R> {
+    pub rows: R,
+    pub stats: Arc<Stats>,
 }
 
 /// Declares the trait and passes each call on to [`Store`].
@@ -52,6 +59,21 @@ macro_rules! rows {
 
             $(async fn $name(&self $(, $arg: $kind)*) -> Result<$answer> {
                 Store::$name(self $(, $arg)*).await
+            })*
+        }
+
+        #[async_trait]
+        impl<R: Rows> Rows for Timed<R> {
+            async fn listen(&self) -> Result<Box<dyn Rings>> {
+                self.rows.listen().await
+            }
+
+            $(async fn $name(&self $(, $arg: $kind)*) -> Result<$answer> {
+                let begun = Instant::now();
+                let answer = self.rows.$name($($arg),*).await;
+                let has_failed = matches!(&answer, Err(error) if !matches!(error, Error::Stale { .. }));
+                self.stats.called(stringify!($name), begun.elapsed(), has_failed);
+                answer
             })*
         }
     };
@@ -130,4 +152,25 @@ rows! {
     async fn last_prune(&self) -> Option<DateTime<Utc>>;
     async fn prune_step(&self, policy: &Policy, at: &Position, mode: Mode, now: DateTime<Utc>) -> Step;
     async fn end_prune(&self, who: &str, pruned: &Pruned, now: DateTime<Utc>) -> ();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn calls_of_the_store_are_counted_by_name_and_failures_apart() {
+        let database = testkit::Database::fresh().await;
+        let store = Store::connect(database.url(), 2).await.unwrap();
+        let stats = Arc::new(Stats::default());
+        let timed = Timed { rows: store.clone(), stats: stats.clone() };
+        assert!(timed.next_notification().await.is_err(), "there is no schema yet");
+        store.migrate().await.unwrap();
+        assert_eq!(timed.next_notification().await.unwrap(), None);
+        let calls = stats.snapshot().calls;
+        assert_eq!(calls.keys().copied().collect::<Vec<_>>(), ["next_notification"]);
+        let figures = &calls["next_notification"];
+        assert_eq!((figures.count, figures.errors), (2, 1));
+        assert!(figures.micros > 0);
+    }
 }

@@ -1,16 +1,19 @@
 //! Counters of this node, for `/metrics` and health. Only counted here, never read for a decision.
 
+use crate::calls::{CallFigures, micros};
 use chrono::{DateTime, Utc};
 use model::Ending;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
 
 #[derive(Debug, Default)]
 pub struct Stats {
     loops: Mutex<BTreeMap<&'static str, LoopFigures>>,
     endings: Mutex<BTreeMap<&'static str, u64>>,
+    calls: Mutex<BTreeMap<&'static str, CallFigures>>,
     pub(crate) attempts_started: AtomicU64,
     /// Results that came too late: the lease was lost, and nothing changed.
     pub(crate) stale_results: AtomicU64,
@@ -34,6 +37,8 @@ pub struct LoopFigures {
     pub errors: u64,
     /// Times it was started again after a panic.
     pub restarts: u64,
+    /// Time spent in rounds, also in those that failed.
+    pub busy_micros: u64,
     /// `None` until the first round has succeeded.
     pub last_tick_at: Option<DateTime<Utc>>,
 }
@@ -44,6 +49,8 @@ pub struct StatsSnapshot {
     pub loops: BTreeMap<&'static str, LoopFigures>,
     /// Attempts by how they ended: done, skipped, poke, failed, failed_for_good, timed_out, cancelled, lost.
     pub endings: BTreeMap<&'static str, u64>,
+    /// Calls of the store by name, with how long they took.
+    pub calls: BTreeMap<&'static str, CallFigures>,
     pub attempts_started: u64,
     pub stale_results: u64,
     pub reports_repeated: u64,
@@ -60,6 +67,7 @@ impl Stats {
         StatsSnapshot {
             loops: self.loops.lock().expect("counting does not panic").clone(),
             endings: self.endings.lock().expect("counting does not panic").clone(),
+            calls: self.calls.lock().expect("counting does not panic").clone(),
             attempts_started: self.attempts_started.load(Relaxed),
             stale_results: self.stale_results.load(Relaxed),
             reports_repeated: self.reports_repeated.load(Relaxed),
@@ -77,6 +85,15 @@ impl Stats {
             figures.ticks += 1;
             figures.last_tick_at = Some(at);
         });
+    }
+
+    pub(crate) fn turned(&self, name: &'static str, took: Duration) {
+        self.of_loop(name, |figures| figures.busy_micros += micros(took));
+    }
+
+    pub(crate) fn called(&self, name: &'static str, took: Duration, has_failed: bool) {
+        let mut calls = self.calls.lock().expect("counting does not panic");
+        calls.entry(name).or_default().add(took, has_failed);
     }
 
     pub(crate) fn failed(&self, name: &'static str) {

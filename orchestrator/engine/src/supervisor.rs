@@ -21,6 +21,7 @@ use crate::reaper::{self, Reaper};
 use crate::retention::{self, Retention};
 use crate::rounds::{Frame, supervise};
 use crate::routes::{RouteKeeper, duty_of};
+use crate::rows::Timed;
 use crate::stats::{Stats, StatsSnapshot};
 use crate::store_clock::StoreClock;
 use crate::sweep::Sweep;
@@ -65,7 +66,8 @@ impl Engine {
         let mask = Mask::of(&config.secrets);
         let ship = LogShip::new(clock.clone(), stats.clone(), mask, bells.logship.clone());
         let node = Arc::new(Node::new(config.fence_after()));
-        let (store, config) = (Arc::new(store), Arc::new(config));
+        let store = Arc::new(Timed { rows: store, stats: stats.clone() });
+        let config = Arc::new(config);
         let core = Core::new(store, registry, clock, outbound, config, node, stats, bells, ship);
         Engine { core: Arc::new(core) }
     }

@@ -11,6 +11,8 @@ pub mod decide;
 pub mod duration;
 pub mod ending;
 pub mod for_each;
+#[cfg(test)]
+mod fuzz_tests;
 pub mod notify;
 pub mod params;
 pub mod platform;

@@ -30,6 +30,8 @@ mod tests_broken;
 #[cfg(test)]
 mod tests_broken_more;
 #[cfg(test)]
+mod tests_fuzz;
+#[cfg(test)]
 mod tests_keys;
 #[cfg(test)]
 mod tests_large;

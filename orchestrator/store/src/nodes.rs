@@ -16,6 +16,9 @@ pub struct NewNode {
     /// Where other nodes reach its web server, if it has one.
     pub http_url: Option<String>,
     pub version: String,
+    /// Attempts that it runs at once at most, tasks and services; 0 if it runs none.
+    pub task_slots: i32,
+    pub service_slots: i32,
 }
 
 /// What the store answers to a heartbeat.
@@ -40,11 +43,11 @@ impl Store {
     /// Registers a node, or one that was given up anew.
     pub async fn register_node(&self, node: &NewNode, now: DateTime<Utc>) -> Result<()> {
         sqlx::query(
-            "insert into nodes (id, name, host, pid, http_url, version, registered_at, last_seen_at)
-             values ($1, $2, $3, $4, $5, $6, $7, $7)
+            "insert into nodes (id, name, host, pid, http_url, version, registered_at, last_seen_at, task_slots, service_slots)
+             values ($1, $2, $3, $4, $5, $6, $7, $7, $8, $9)
              on conflict (id) do update set
                 name = excluded.name, host = excluded.host, pid = excluded.pid, http_url = excluded.http_url,
-                version = excluded.version, registered_at = $7, last_seen_at = $7, ended_at = null, ended_reason = null",
+                version = excluded.version, task_slots = $8, service_slots = $9, registered_at = $7, last_seen_at = $7, ended_at = null, ended_reason = null",
         )
         .bind(node.id)
         .bind(&node.name)
@@ -53,6 +56,8 @@ impl Store {
         .bind(&node.http_url)
         .bind(&node.version)
         .bind(now)
+        .bind(node.task_slots)
+        .bind(node.service_slots)
         .execute(&self.pool)
         .await?;
         Ok(())

@@ -17,6 +17,8 @@ mod error;
 mod event;
 mod files;
 mod flush;
+#[cfg(test)]
+mod fuzz_tests;
 mod job;
 mod kafka;
 mod lag;

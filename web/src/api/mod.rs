@@ -142,6 +142,11 @@ pub fn router() -> Router<Shared> {
     routes().into_iter().fold(Router::new(), |router, (path, methods)| router.route(path, methods))
 }
 
+/// What a node without pages answers.
+pub fn monitor_router() -> Router<Shared> {
+    Router::new().route("/monitor/health", get(monitor::health)).route("/version", get(monitor::version))
+}
+
 /// Where Airflow's clients get their token.
 pub fn token_router() -> Router<Shared> {
     Router::new().route("/auth/token", post(auth::token))

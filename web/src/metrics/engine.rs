@@ -19,6 +19,9 @@ pub fn write(out: &mut Exposition, figures: &Value) {
             family.sample(&[("ending", ending)], count.as_f64().unwrap_or_default());
         }
     }
+    if let Some(calls) = figures.get("calls").and_then(Value::as_object) {
+        write_calls(out, calls);
+    }
     for (name, value) in figures {
         let fits = name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
         if let (Some(value), true) = (value.as_f64(), fits) {
@@ -40,6 +43,11 @@ fn write_loops(out: &mut Exposition, loops: &Map<String, Value>) {
             family.sample(&[("loop", of)], figures[key].as_f64().unwrap_or_default());
         }
     }
+    let mut busy =
+        out.counter("streamify_loop_busy_seconds_total", "Time that each loop spent in its rounds.");
+    for (of, figures) in loops {
+        busy.sample(&[("loop", of)], seconds(&figures["busy_micros"]));
+    }
     let mut last = out.gauge("streamify_loop_last_round_timestamp_seconds", "When a round succeeded last.");
     for (of, figures) in loops {
         let at = figures["last_tick_at"].as_str().and_then(|text| DateTime::parse_from_rfc3339(text).ok());
@@ -47,4 +55,30 @@ fn write_loops(out: &mut Exposition, loops: &Map<String, Value>) {
             last.sample(&[("loop", of)], at.timestamp_millis() as f64 / 1000.0);
         }
     }
+}
+
+fn write_calls(out: &mut Exposition, calls: &Map<String, Value>) {
+    let mut errors = out.counter("streamify_store_call_errors_total", "Calls of the store that failed.");
+    for (call, figures) in calls {
+        errors.sample(&[("call", call)], figures["errors"].as_f64().unwrap_or_default());
+    }
+    let mut latency = out.histogram(
+        "streamify_store_call_duration_seconds",
+        "How long the engine waited for the store, by call.",
+    );
+    for (call, figures) in calls {
+        let label = ("call", call.as_str());
+        let count = figures["count"].as_f64().unwrap_or_default();
+        for bound in figures["within"].as_array().into_iter().flatten() {
+            let le = seconds(&bound["micros"]).to_string();
+            latency.sample_of("_bucket", &[label, ("le", &le)], bound["count"].as_f64().unwrap_or_default());
+        }
+        latency.sample_of("_bucket", &[label, ("le", "+Inf")], count);
+        latency.sample_of("_sum", &[label], seconds(&figures["micros"]));
+        latency.sample_of("_count", &[label], count);
+    }
+}
+
+fn seconds(micros: &Value) -> f64 {
+    micros.as_f64().unwrap_or_default() / 1e6
 }

@@ -12,6 +12,8 @@ pub fn write(out: &mut Exposition, health: &Health, live: &LiveFigures, now: Dat
     write_nodes(out, health, now);
     write_pools(out, live);
     write_services(out, &live.services);
+    write_waiting(out, live, now);
+    write_tables(out, health);
     let mut violated = out.gauge("streamify_invariant_violations", "Rows that must not exist; 0 is healthy.");
     let invariants = serde_json::to_value(&health.invariants).unwrap_or_default();
     for (name, count) in invariants.as_object().into_iter().flatten() {
@@ -24,6 +26,40 @@ pub fn write(out: &mut Exposition, health: &Health, live: &LiveFigures, now: Dat
         "Age of the oldest transaction that keeps dead rows.",
     )
     .sample(&[], health.oldest_snapshot_seconds);
+    let mut connections =
+        out.gauge("streamify_database_connections", "Connections of this node's pool, by state.");
+    connections.sample(&[("state", "used")], live.connections.used as f64);
+    connections.sample(&[("state", "idle")], live.connections.idle as f64);
+    out.gauge("streamify_database_connections_limit", "Connections that this node's pool may open.")
+        .sample(&[], f64::from(live.connections.limit));
+}
+
+fn write_waiting(out: &mut Exposition, live: &LiveFigures, now: DateTime<Utc>) {
+    let waiting = &live.waiting;
+    out.gauge("streamify_run_queue_oldest_age_seconds", "How long the oldest queued run could have run.")
+        .sample(&[], waiting.oldest_run_after.map_or(0.0, |at| seconds(at, now)));
+    out.gauge("streamify_notices_waiting", "Notices that are not sent yet.")
+        .sample(&[], waiting.notices as f64);
+    out.gauge("streamify_approvals_open", "Questions of tasks that nobody has answered yet.")
+        .sample(&[], waiting.approvals as f64);
+    out.gauge("streamify_dag_problems", "Problems in dag files.").sample(&[], waiting.problems as f64);
+    let mut failing = out
+        .gauge("streamify_dag_failing", "1 for a dag that is not paused and whose newest ended run failed.");
+    for dag in &live.failing_dags {
+        failing.sample(&[("dag", dag)], 1.0);
+    }
+}
+
+/// As the statistics of Postgres have them.
+fn write_tables(out: &mut Exposition, health: &Health) {
+    let mut bytes = out.gauge("streamify_table_bytes", "Size of a table with its indexes.");
+    for table in &health.tables {
+        bytes.sample(&[("table", &table.name)], table.bytes as f64);
+    }
+    let mut dead = out.gauge("streamify_table_dead_rows", "Rows that vacuum has not removed yet.");
+    for table in &health.tables {
+        dead.sample(&[("table", &table.name)], table.dead_rows as f64);
+    }
 }
 
 fn write_queues(out: &mut Exposition, live: &LiveFigures, now: DateTime<Utc>) {
@@ -60,6 +96,15 @@ fn write_nodes(out: &mut Exposition, health: &Health, now: DateTime<Utc>) {
         slots.sample(&[("node", &node.name), ("class", "task")], node.used_slots as f64);
         slots.sample(&[("node", &node.name), ("class", "service")], node.used_service_slots as f64);
     }
+    let mut limits =
+        out.gauge("streamify_node_slots", "Attempts that a live node may run at once, by class.");
+    for node in &live {
+        for (class, slots) in [("task", node.task_slots), ("service", node.service_slots)] {
+            if let Some(slots) = slots {
+                limits.sample(&[("node", &node.name), ("class", class)], f64::from(slots));
+            }
+        }
+    }
     let mut heartbeats = out.gauge("streamify_node_heartbeat_age_seconds", "Since a live node was heard of.");
     for node in &live {
         heartbeats.sample(&[("node", &node.name)], seconds(node.last_seen_at, now));
@@ -67,6 +112,11 @@ fn write_nodes(out: &mut Exposition, health: &Health, now: DateTime<Utc>) {
     let mut duties = out.gauge("streamify_duty_held", "1 while a node holds the duty.");
     for duty in &health.duties {
         duties.sample(&[("duty", &duty.name)], f64::from(u8::from(duty.expires_at > now)));
+    }
+    let mut leases =
+        out.gauge("streamify_duty_lease_seconds", "For how long the lease of a duty still stands.");
+    for duty in &health.duties {
+        leases.sample(&[("duty", &duty.name)], seconds(now, duty.expires_at));
     }
 }
 

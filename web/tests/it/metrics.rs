@@ -4,7 +4,10 @@ use crate::seed::{self, Seed};
 use crate::world::{World, empty, now, seeded};
 use axum::body::Body;
 use axum::http::{Request, StatusCode, header};
+use std::sync::Arc;
 use store::auth::Role;
+use tokio_util::sync::CancellationToken;
+use web::{Web, WebConfig};
 
 async fn text(world: &World) -> String {
     let answer = world.get("/metrics").await;
@@ -58,6 +61,43 @@ async fn runs_queues_services_and_the_engine_are_counted() {
     assert_eq!(value(&text, r#"streamify_attempts_ended_total{ending="done"}"#), 7.0);
     assert_eq!(value(&text, r#"streamify_loop_rounds_total{loop="planner"}"#), 3.0);
     assert_eq!(value(&text, r#"streamify_node_heartbeat_age_seconds{node="laptop"}"#), 0.0);
+    assert_eq!(value(&text, r#"streamify_node_slots{node="laptop",class="task"}"#), 16.0);
+    assert_eq!(value(&text, r#"streamify_node_slots{node="laptop",class="service"}"#), 8.0);
+    assert_eq!(value(&text, r#"streamify_loop_busy_seconds_total{loop="planner"}"#), 0.0015);
+    assert_eq!(value(&text, r#"streamify_duty_lease_seconds{duty="planner"}"#), 30.0);
+    assert_eq!(value(&text, "streamify_dag_problems"), 1.0);
+    assert_eq!(value(&text, "streamify_run_queue_oldest_age_seconds"), 0.0);
+    assert!(value(&text, r#"streamify_database_connections{state="idle"}"#) <= 5.0);
+    assert_eq!(value(&text, "streamify_database_connections_limit"), 5.0);
+}
+
+#[tokio::test]
+async fn calls_of_the_store_are_a_histogram_with_their_errors() {
+    let world = empty(Some(Role::Viewer)).await;
+    let text = text(&world).await;
+    let of = |suffix: &str| value(&text, &format!("streamify_store_call_duration_seconds_{suffix}"));
+    assert_eq!(of(r#"bucket{call="claim",le="0.0005"}"#), 1.0);
+    assert_eq!(of(r#"bucket{call="claim",le="1"}"#), 2.0);
+    assert_eq!(of(r#"bucket{call="claim",le="+Inf"}"#), 3.0);
+    assert_eq!((of(r#"count{call="claim"}"#), of(r#"sum{call="claim"}"#)), (3.0, 2.6));
+    assert_eq!(value(&text, r#"streamify_store_call_errors_total{call="claim"}"#), 1.0);
+}
+
+#[tokio::test]
+async fn a_dag_is_failing_while_its_newest_ended_run_failed_and_it_is_not_paused() {
+    let world = empty(Some(Role::Viewer)).await;
+    let seed = Seed::begin(world.store.clone(), now()).await;
+    let dag = seed::hourly();
+    let version = seed.register(&dag, seed::SOURCE, now() - chrono::TimeDelta::hours(4)).await;
+    let failing = r#"streamify_dag_failing{dag="hourly"} 1"#;
+    for (back, ending) in
+        [(3, model::Ending::Done), (2, model::Ending::FailedForGood), (1, model::Ending::Done)]
+    {
+        let tick = now() - chrono::TimeDelta::hours(back);
+        seed.tick(&dag, version, tick).await;
+        seed.play(tick, |_| Some(seed::Play { seconds: 1, ending: ending.clone(), lines: Vec::new() })).await;
+        assert_eq!(text(&world).await.contains(failing), ending != model::Ending::Done, "{back} hours ago");
+    }
 }
 
 #[tokio::test]
@@ -94,6 +134,35 @@ async fn whoever_may_not_look_at_pages_needs_a_token_for_metrics() {
     let rebound =
         open.send(Request::get("/metrics").header(header::HOST, "evil.example"), Body::empty()).await;
     assert_eq!(rebound.status, StatusCode::UNAUTHORIZED);
+}
+
+#[tokio::test]
+async fn a_node_without_pages_tells_metrics_and_health_and_nothing_else() {
+    let world = seeded(Some(Role::Viewer)).await;
+    let config = WebConfig {
+        listen: "127.0.0.1:0".parse().expect("an address"),
+        anonymous: Some(Role::Viewer),
+        title: "Streamify".into(),
+        project_dashboard_dir: None,
+    };
+    let figures = Arc::new(|| serde_json::Value::Null);
+    let monitor = Web::new(world.store.clone(), Arc::new(|| None), world.clock.clone(), config, figures);
+    let listener = monitor.bind().await.expect("binds");
+    let address = listener.local_addr().expect("an address");
+    let stop = CancellationToken::new();
+    let server = tokio::spawn(monitor.serve_monitor(listener, stop.clone()));
+    let get = async |path: &str| {
+        let answer = reqwest::get(format!("http://{address}{path}")).await.expect("answers");
+        (answer.status().as_u16(), answer.text().await.expect("text"))
+    };
+    let (status, text) = get("/metrics").await;
+    assert_eq!((status, value(&text, r#"streamify_node_slots{node="laptop",class="task"}"#)), (200, 16.0));
+    assert_eq!(get("/api/v2/monitor/health").await.0, 200);
+    for path in ["/", "/dags", "/api/v2/dags", "/login"] {
+        assert_eq!(get(path).await.0, 404, "{path}");
+    }
+    stop.cancel();
+    server.await.expect("does not panic").expect("ends well");
 }
 
 #[tokio::test]

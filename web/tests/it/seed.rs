@@ -118,6 +118,8 @@ impl Seed {
             pid: 4711,
             http_url: None,
             version: "0.1.0".into(),
+            task_slots: 16,
+            service_slots: 8,
         };
         store.register_node(&node, now).await.expect("registers");
         store.hold_duty("planner", NODE, now, Duration::from_secs(30)).await.expect("holds");

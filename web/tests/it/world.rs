@@ -5,8 +5,10 @@ use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderMap, Request, StatusCode, header};
 use chrono::{DateTime, TimeDelta, Utc};
+use engine::{Bound, CallFigures, LoopFigures, StatsSnapshot};
 use model::{CheckStatus, Dag, Ending, FixedClock};
 use serde_json::Value;
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use store::Store;
@@ -79,15 +81,29 @@ pub async fn world(
         title: "Streamify".into(),
         project_dashboard_dir: panels,
     };
-    let stats = Arc::new(|| {
-        serde_json::json!({
-            "loops": { "planner": { "ticks": 3, "errors": 0, "restarts": 0, "last_tick_at": now() } },
-            "endings": { "done": 7 }, "attempts_started": 9,
-        })
-    });
+    let stats = Arc::new(|| serde_json::to_value(counted()).expect("figures are JSON"));
     let router =
         Web::new(store.clone(), Arc::new(move || warehouse.clone()), clock.clone(), config, stats).router();
     World { store, clock, router, runs: Vec::new(), _database: database }
+}
+
+/// What an engine counts, in its own words.
+fn counted() -> StatsSnapshot {
+    let planner = LoopFigures {
+        ticks: 3,
+        busy_micros: 1_500,
+        last_tick_at: Some(now()),
+        ..LoopFigures::default()
+    };
+    let within = [(500, 1), (1_000_000, 2)].map(|(micros, count)| Bound { micros, count }).to_vec();
+    let claim = CallFigures { count: 3, errors: 1, micros: 2_600_000, within };
+    StatsSnapshot {
+        loops: BTreeMap::from([("planner", planner)]),
+        endings: BTreeMap::from([("done", 7)]),
+        calls: BTreeMap::from([("claim", claim)]),
+        attempts_started: 9,
+        ..StatsSnapshot::default()
+    }
 }
 
 /// With dags, three hourly runs, services, checks and a problem.

@@ -88,7 +88,7 @@ pub(super) fn fine(text: &str) -> Dag {
     })
 }
 
-const FULL: &str = r#"
+pub(super) const FULL: &str = r#"
 dag: hourly
 description: Load it
 tags: [streamify, core]

@@ -38,6 +38,9 @@ pub struct NodeHealth {
     /// Counted from live attempts, never kept in a counter.
     pub used_slots: i64,
     pub used_service_slots: i64,
+    /// What it offers; `None`: a node of a version that does not say it.
+    pub task_slots: Option<i32>,
+    pub service_slots: Option<i32>,
 }
 
 #[derive(Debug, Clone, FromRow, serde::Serialize)]
@@ -121,7 +124,8 @@ impl Store {
     async fn node_health(&self) -> Result<Vec<NodeHealth>> {
         let nodes = sqlx::query_as(
             "select n.id, n.name, n.host, n.pid, n.version, n.http_url, n.registered_at, n.last_seen_at, n.ended_at, n.ended_reason,
-                coalesce(u.tasks, 0) as used_slots, coalesce(u.services, 0) as used_service_slots
+                coalesce(u.tasks, 0) as used_slots, coalesce(u.services, 0) as used_service_slots,
+                n.task_slots, n.service_slots
              from nodes n
              left join (
                 select node, count(*) filter (where not is_service) as tasks, count(*) filter (where is_service) as services

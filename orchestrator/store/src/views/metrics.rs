@@ -14,6 +14,31 @@ pub struct LiveFigures {
     pub instances: Vec<(String, i64)>,
     pub pools: Vec<PoolFigures>,
     pub services: Vec<ServiceFigures>,
+    pub waiting: WaitingFigures,
+    /// Dags that are not paused and whose newest ended run failed.
+    pub failing_dags: Vec<String>,
+    pub connections: Connections,
+}
+
+/// What waits besides attempts.
+#[derive(Debug, Clone, PartialEq, Eq, FromRow)]
+pub struct WaitingFigures {
+    /// The instant from which the oldest queued run could have run.
+    pub oldest_run_after: Option<DateTime<Utc>>,
+    /// Notices that nobody has taken yet.
+    pub notices: i64,
+    /// Questions to people.
+    pub approvals: i64,
+    /// What is wrong in dag files.
+    pub problems: i64,
+}
+
+/// The asking node's own pool.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Connections {
+    pub used: usize,
+    pub idle: usize,
+    pub limit: u32,
 }
 
 /// Live attempts of one queue and class.
@@ -79,7 +104,41 @@ impl Store {
             instances,
             pools: self.pool_figures().await?,
             services: self.service_figures().await?,
+            waiting: self.waiting_figures().await?,
+            failing_dags: self.failing_dags().await?,
+            connections: self.connections(),
         })
+    }
+
+    async fn waiting_figures(&self) -> Result<WaitingFigures> {
+        Ok(sqlx::query_as(
+            "select (select min(run_after) from runs where state = 'queued') as oldest_run_after,
+                    (select count(*) from notifications where state = 'waiting') as notices,
+                    (select count(*) from approvals where decision is null) as approvals,
+                    (select count(*) from dag_problems) as problems",
+        )
+        .fetch_one(&self.pool)
+        .await?)
+    }
+
+    /// One look at an index for each dag.
+    async fn failing_dags(&self) -> Result<Vec<String>> {
+        Ok(sqlx::query_scalar(
+            "select d.dag_id from dags d cross join lateral (
+                select state from runs r where r.dag_id = d.dag_id and r.state in ('success', 'failed')
+                order by run_after desc, id desc limit 1
+             ) newest
+             where d.present and not d.paused and newest.state = 'failed' order by d.dag_id limit $1",
+        )
+        .bind(LINES_MAX)
+        .fetch_all(&self.pool)
+        .await?)
+    }
+
+    fn connections(&self) -> Connections {
+        let (open, idle) = (self.pool.size() as usize, self.pool.num_idle());
+        let limit = self.pool.options().get_max_connections();
+        Connections { used: open.saturating_sub(idle), idle, limit }
     }
 
     async fn pool_figures(&self) -> Result<Vec<PoolFigures>> {

@@ -87,6 +87,8 @@ impl World {
             pid: 1,
             http_url: Some(format!("http://localhost/{}", node.as_u128())),
             version: "0".to_owned(),
+            task_slots: 16,
+            service_slots: 16,
         };
         self.store.register_node(&node, now()).await.expect("registers");
     }
