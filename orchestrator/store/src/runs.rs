@@ -187,7 +187,7 @@ impl Store {
         &self,
         dag_id: &str,
         run_id: &str,
-        by: By<'_>,
+        by: impl Into<By<'_>>,
         now: DateTime<Utc>,
     ) -> Result<()> {
         let by = by.into();
@@ -198,7 +198,7 @@ impl Store {
         &self,
         dag_id: &str,
         run_id: &str,
-        by: impl Into<By<'_>>,
+        by: By<'_>,
         now: DateTime<Utc>,
     ) -> Result<()> {
         let mut tx = self.begin().await?;
