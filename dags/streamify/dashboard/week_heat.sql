@@ -10,4 +10,4 @@ select
 from prod.agg_hourly
 where hour >= $from and hour < $to and coalesce($state, stateCode) = stateCode
 group by 1, 2, extract(dow from hour)
-order by (extract(dow from hour) + 6) % 7, 2
+order by mod(extract(dow from hour) + 6, 7), 2

@@ -96,7 +96,7 @@ impl Task for Check {
             }
         };
         let results = tokio::select! {
-            results = work => results?,
+            results = loaded::labelled(&ctx, work) => results?,
             () = ctx.cancel.cancelled() => return Err(TaskError::Cancelled),
         };
         report(&ctx, results)
@@ -113,7 +113,7 @@ impl Check {
     ) -> Result<Vec<CheckResult>, TaskError> {
         let project = project::load_to_run(&self.env, folder).await?;
         let window = ctx.window.map(|window| (window.start, window.end));
-        let arguments = RunArgs { window, full_refresh: false, vars: BTreeMap::new() };
+        let arguments = RunArgs { window, ..RunArgs::default() };
         let mut results = Vec::new();
         for test in tests {
             let sink = ctx.sink.clone();

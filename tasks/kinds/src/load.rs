@@ -116,7 +116,7 @@ impl Task for Load {
             }
         };
         tokio::select! {
-            done = work => done,
+            done = loaded::labelled(&ctx, work) => done,
             () = ctx.cancel.cancelled() => Err(TaskError::Cancelled),
         }
     }

@@ -3,7 +3,7 @@
 use crate::env::Env;
 use crate::load::Digests;
 use chrono::{DateTime, Utc};
-use model::TaskError;
+use model::{TaskContext, TaskError};
 use serde_json::Value;
 use std::sync::Arc;
 use warehouse::Warehouse;
@@ -13,6 +13,12 @@ pub const LOADS_TABLE: &str = "_loads";
 
 pub fn warehouse(env: &Env) -> Result<Arc<dyn Warehouse>, TaskError> {
     (env.warehouse)().map_err(TaskError::Retry)
+}
+
+/// Runs work on the warehouse with the dag, run and task written on what it asks, for whoever looks at costs.
+pub async fn labelled<T>(ctx: &TaskContext, work: impl Future<Output = T>) -> T {
+    let labels = [("dag", ctx.dag_id.as_str()), ("run", ctx.run_id.as_str()), ("task", ctx.task_id.as_str())];
+    warehouse::labelled(&labels, work).await
 }
 
 pub fn failed(error: warehouse::Error) -> TaskError {

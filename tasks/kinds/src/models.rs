@@ -154,12 +154,15 @@ impl Task for Model {
             window: ctx.window.map(|window| (window.start, window.end)),
             full_refresh: with.full_refresh.unwrap_or(false),
             vars: with.vars,
+            ..RunArgs::default()
         };
         let warehouse = loaded::warehouse(&self.env)?;
         let sink = ctx.sink.clone();
         let mut log = move |line: String| sink.log(Stream::System, line);
         let result = tokio::select! {
-            result = project.run(&with.node, &arguments, &*warehouse, &mut log) => result.map_err(failed)?,
+            result = loaded::labelled(&ctx, project.run(&with.node, &arguments, &*warehouse, &mut log)) => {
+                result.map_err(failed)?
+            },
             () = ctx.cancel.cancelled() => return Err(TaskError::Cancelled),
         };
         Ok(Outcome::Done { outputs: json!({ "rows": result.rows_affected, "hours": result.hours }) })

@@ -87,7 +87,7 @@ impl Task for Sql {
             .collect();
         let warehouse = loaded::warehouse(&self.env)?;
         let rows = tokio::select! {
-            rows = warehouse.transaction(&statements) => rows.map_err(loaded::failed)?,
+            rows = loaded::labelled(&ctx, warehouse.transaction(&statements)) => rows.map_err(loaded::failed)?,
             () = ctx.cancel.cancelled() => return Err(TaskError::Cancelled),
         };
         for (statement, rows) in statements.iter().zip(&rows) {

@@ -17,6 +17,7 @@
 //! order a new name before its content, leave its log entry empty: the lake then answers [`Error::Damaged`] with the path and the remedy.
 //! Watermarks and small files are not synced; a lost watermark is put again with the next flush.
 
+mod cloud_storage;
 mod commit;
 mod error;
 mod find;

@@ -5,20 +5,20 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use object_store::aws::AmazonS3Builder;
-use object_store::gcp::GoogleCloudStorageBuilder;
 use object_store::local::LocalFileSystem;
 use object_store::memory::InMemory;
 use object_store::prefix::PrefixStore;
 use object_store::{ObjectStore, path::Path as ObjectPath};
 use url::Url;
 
-use crate::{Error, Inner, Lake, log};
+use crate::{Error, Inner, Lake, cloud_storage, log};
 
 const SCHEMES: &str = "use a folder, file:///folder, gs://bucket/path, s3://bucket/path or memory:///";
 
 impl Lake {
-    /// Opens a lake. A folder is created when missing and must be writable; a bucket is not contacted yet. Credentials of `gs://` and
-    /// `s3://` come from the environment (`GOOGLE_*`, `AWS_*`). Each `memory://` is a lake of its own: share it by cloning.
+    /// Opens a lake. A folder is created when missing and must be writable; a bucket is not contacted yet. Credentials of `gs://` are
+    /// Google's application default ones (`gs://bucket/path?endpoint=http://127.0.0.1:4443` is an emulator and needs none), those of
+    /// `s3://` come from the environment (`AWS_*`). Each `memory://` is a lake of its own: share it by cloning.
     pub fn open(url: &str) -> Result<Lake, Error> {
         if url.trim().is_empty() {
             return Err(problem(url, format!("is empty; {SCHEMES}")));
@@ -49,7 +49,10 @@ impl Lake {
     pub fn uri(&self, path: &str) -> String {
         match &self.inner.folder {
             Some(folder) => folder.join(path).to_string_lossy().into_owned(),
-            None => format!("{}/{path}", self.inner.url),
+            None => match self.inner.url.split_once('?') {
+                Some((bucket, _)) => format!("{}/{path}", bucket.trim_end_matches('/')),
+                None => format!("{}/{path}", self.inner.url),
+            },
         }
     }
 
@@ -108,7 +111,7 @@ pub(crate) fn bucket_store(url: &str) -> Result<Box<dyn ObjectStore>, Error> {
     let bucket = format!("{}://{bucket}", parsed.scheme());
     let wrong = |error: object_store::Error| problem(url, error.to_string());
     Ok(match parsed.scheme() {
-        "gs" => Box::new(GoogleCloudStorageBuilder::from_env().with_url(bucket).build().map_err(wrong)?),
+        "gs" => cloud_storage::open(&parsed, &bucket).map_err(|said| problem(url, said))?,
         "s3" => Box::new(AmazonS3Builder::from_env().with_url(bucket).build().map_err(wrong)?),
         scheme => return Err(problem(url, format!("unknown scheme `{scheme}`; {SCHEMES}"))),
     })

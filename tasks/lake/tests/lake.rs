@@ -6,6 +6,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use lake::{Commit, DataFile, Error, Lake, Watermark};
 use model::Window;
 use proptest::prelude::*;
+use testkit::FakeGcs;
 
 const TOPIC: &str = "listen_events";
 
@@ -48,52 +49,75 @@ fn folder() -> (tempfile::TempDir, Lake) {
     (folder, lake)
 }
 
+/// Every rule holds on a folder and in a bucket, whose precondition on creation does what a hard link does there.
+async fn places() -> Vec<(Box<dyn std::any::Any>, Lake)> {
+    let (folder, on_disk) = folder();
+    let storage = FakeGcs::start().await.unwrap();
+    let in_bucket = Lake::open(&format!("gs://lake/some/where?endpoint={}", storage.url)).unwrap();
+    vec![(Box::new(folder), on_disk), (Box::new(storage), in_bucket)]
+}
+
+#[tokio::test]
+async fn a_bucket_is_named_without_the_endpoint_that_leads_to_it() {
+    let lake = Lake::open("gs://lake/some/where?endpoint=http://127.0.0.1:1").unwrap();
+    assert_eq!(lake.uri("events/a.parquet"), "gs://lake/some/where/events/a.parquet");
+    assert!(lake.url().ends_with("?endpoint=http://127.0.0.1:1"));
+    let error = Lake::open("gs://lake?endpoint=http://example.org").err().unwrap().to_string();
+    assert!(error.contains("https"), "{error}");
+}
+
 #[tokio::test]
 async fn a_second_writer_of_an_offset_is_fenced_and_changes_nothing() {
-    let (_folder, lake) = folder();
-    let first = write(&lake, 0, None, 10, hour(0)).await;
-    let rival = Commit { writer: "rival".into(), ..commit(0, None, 4, hour(0), "events/rival.parquet") };
-    let error = lake.commit(&rival).await.unwrap_err();
-    assert!(matches!(error, Error::Fenced { partition: 0, first: 0, .. }), "{error:?}");
-    assert_eq!(lake.tail(TOPIC, 0).await.unwrap(), Some(first));
+    for (_place, lake) in places().await {
+        let first = write(&lake, 0, None, 10, hour(0)).await;
+        let rival = Commit { writer: "rival".into(), ..commit(0, None, 4, hour(0), "events/rival.parquet") };
+        let error = lake.commit(&rival).await.unwrap_err();
+        assert!(matches!(error, Error::Fenced { partition: 0, first: 0, .. }), "{error:?}");
+        assert_eq!(lake.tail(TOPIC, 0).await.unwrap(), Some(first));
+    }
 }
 
 #[tokio::test]
 async fn a_commit_whose_answer_was_lost_can_be_repeated() {
-    let (_folder, lake) = folder();
-    let entry = write(&lake, 0, None, 10, hour(0)).await;
-    lake.commit(&entry).await.unwrap();
-    assert_eq!(lake.commits(TOPIC).await.unwrap(), [entry]);
+    for (_place, lake) in places().await {
+        let entry = write(&lake, 0, None, 10, hour(0)).await;
+        lake.commit(&entry).await.unwrap();
+        assert_eq!(lake.commits(TOPIC).await.unwrap(), [entry]);
+    }
 }
 
 #[tokio::test]
 async fn of_many_racing_writers_exactly_one_commits() {
-    let (_folder, lake) = folder();
-    let race = (0..16).map(|n| {
-        let lake = lake.clone();
-        let entry =
-            Commit { writer: format!("writer-{n}"), ..commit(0, None, 1 + n, hour(0), "events/x.parquet") };
-        tokio::spawn(async move { lake.commit(&entry).await })
-    });
-    let outcomes = futures::future::join_all(race).await;
-    let won = outcomes.iter().filter(|outcome| outcome.as_ref().unwrap().is_ok()).count();
-    assert_eq!(won, 1);
+    for (_place, lake) in places().await {
+        let race = (0..16).map(|n| {
+            let lake = lake.clone();
+            let entry = Commit {
+                writer: format!("writer-{n}"),
+                ..commit(0, None, 1 + n, hour(0), "events/x.parquet")
+            };
+            tokio::spawn(async move { lake.commit(&entry).await })
+        });
+        let outcomes = futures::future::join_all(race).await;
+        let won = outcomes.iter().filter(|outcome| outcome.as_ref().unwrap().is_ok()).count();
+        assert_eq!(won, 1);
+    }
 }
 
 #[tokio::test]
 async fn a_file_is_never_overwritten_by_one_with_the_same_offsets() {
-    let (_folder, lake) = folder();
-    let mut paths = Vec::new();
-    for content in [&b"one"[..], b"two", b"three"] {
-        let file = lake.put_data(TOPIC, 0, hour(0), (0, 9), Bytes::from_static(content)).await.unwrap();
-        assert_eq!(lake.get_file(&file.path).await.unwrap(), content);
-        paths.push(file.path);
+    for (_place, lake) in places().await {
+        let mut paths = Vec::new();
+        for content in [&b"one"[..], b"two", b"three"] {
+            let file = lake.put_data(TOPIC, 0, hour(0), (0, 9), Bytes::from_static(content)).await.unwrap();
+            assert_eq!(lake.get_file(&file.path).await.unwrap(), content);
+            paths.push(file.path);
+        }
+        assert!(
+            paths[0].ends_with("-00000000000000000009.parquet") && paths[2].ends_with("-r2.parquet"),
+            "{paths:?}"
+        );
+        assert_eq!(lake.get_file(&paths[0]).await.unwrap(), &b"one"[..]);
     }
-    assert!(
-        paths[0].ends_with("-00000000000000000009.parquet") && paths[2].ends_with("-r2.parquet"),
-        "{paths:?}"
-    );
-    assert_eq!(lake.get_file(&paths[0]).await.unwrap(), &b"one"[..]);
 }
 
 #[tokio::test]
@@ -132,66 +156,70 @@ async fn a_missing_entry_in_the_chain_is_an_error_and_not_silent_loss() {
 
 #[tokio::test]
 async fn an_hour_is_the_files_of_all_partitions_and_a_late_file_changes_its_digest() {
-    let (_folder, lake) = folder();
-    write(&lake, 0, None, 5, hour(0)).await;
-    write(&lake, 1, None, 7, hour(0)).await;
-    write(&lake, 1, Some(6), 2, hour(1)).await;
-    let before = lake.hour(TOPIC, hour(0) + TimeDelta::minutes(59)).await.unwrap();
-    assert_eq!((before.files.len(), before.rows, before.hour), (2, 12, hour(0)));
-    assert_eq!(lake.hour(TOPIC, hour(0)).await.unwrap(), before);
-    write(&lake, 0, Some(4), 1, hour(0)).await;
-    let after = lake.hour(TOPIC, hour(0)).await.unwrap();
-    assert_eq!(after.rows, 13);
-    assert_ne!(after.digest, before.digest);
+    for (_place, lake) in places().await {
+        write(&lake, 0, None, 5, hour(0)).await;
+        write(&lake, 1, None, 7, hour(0)).await;
+        write(&lake, 1, Some(6), 2, hour(1)).await;
+        let before = lake.hour(TOPIC, hour(0) + TimeDelta::minutes(59)).await.unwrap();
+        assert_eq!((before.files.len(), before.rows, before.hour), (2, 12, hour(0)));
+        assert_eq!(lake.hour(TOPIC, hour(0)).await.unwrap(), before);
+        write(&lake, 0, Some(4), 1, hour(0)).await;
+        let after = lake.hour(TOPIC, hour(0)).await.unwrap();
+        assert_eq!(after.rows, 13);
+        assert_ne!(after.digest, before.digest);
+    }
 }
 
 #[tokio::test]
 async fn a_window_is_half_open_and_an_hour_without_files_is_empty() {
-    let (_folder, lake) = folder();
-    write(&lake, 0, None, 5, hour(0)).await;
-    write(&lake, 0, Some(4), 5, hour(2)).await;
-    let starts = async |start, end| {
-        let hours = lake.hours(TOPIC, &Window { start, end }).await.unwrap();
-        hours.into_iter().map(|manifest| manifest.hour).collect::<Vec<_>>()
-    };
-    assert_eq!(starts(hour(0), hour(2)).await, [hour(0)]);
-    assert_eq!(starts(hour(0), hour(3)).await, [hour(0), hour(2)]);
-    assert!(starts(hour(2), hour(2)).await.is_empty());
-    assert_eq!(lake.hour(TOPIC, hour(1)).await.unwrap().rows, 0);
+    for (_place, lake) in places().await {
+        write(&lake, 0, None, 5, hour(0)).await;
+        write(&lake, 0, Some(4), 5, hour(2)).await;
+        let starts = async |start, end| {
+            let hours = lake.hours(TOPIC, &Window { start, end }).await.unwrap();
+            hours.into_iter().map(|manifest| manifest.hour).collect::<Vec<_>>()
+        };
+        assert_eq!(starts(hour(0), hour(2)).await, [hour(0)]);
+        assert_eq!(starts(hour(0), hour(3)).await, [hour(0), hour(2)]);
+        assert!(starts(hour(2), hour(2)).await.is_empty());
+        assert_eq!(lake.hour(TOPIC, hour(1)).await.unwrap().rows, 0);
+    }
 }
 
 #[tokio::test]
 async fn a_topic_has_a_watermark_once_each_partition_has_one_and_it_is_the_least() {
-    let (_folder, lake) = folder();
-    let put = async |partition, n| {
-        let watermark = Watermark { at: hour(n), next_offset: 0, partitions: 3 };
-        lake.put_watermark(TOPIC, partition, watermark).await.unwrap();
-    };
-    assert_eq!(lake.watermark(TOPIC).await.unwrap(), None);
-    put(0, 5).await;
-    put(1, 3).await;
-    assert_eq!(lake.watermark(TOPIC).await.unwrap(), None);
-    put(2, 9).await;
-    assert_eq!(lake.watermark(TOPIC).await.unwrap(), Some(hour(3)));
-    put(1, 2).await;
-    assert_eq!(lake.watermark(TOPIC).await.unwrap(), Some(hour(3)), "it never goes back");
+    for (_place, lake) in places().await {
+        let put = async |partition, n| {
+            let watermark = Watermark { at: hour(n), next_offset: 0, partitions: 3 };
+            lake.put_watermark(TOPIC, partition, watermark).await.unwrap();
+        };
+        assert_eq!(lake.watermark(TOPIC).await.unwrap(), None);
+        put(0, 5).await;
+        put(1, 3).await;
+        assert_eq!(lake.watermark(TOPIC).await.unwrap(), None);
+        put(2, 9).await;
+        assert_eq!(lake.watermark(TOPIC).await.unwrap(), Some(hour(3)));
+        put(1, 2).await;
+        assert_eq!(lake.watermark(TOPIC).await.unwrap(), Some(hour(3)), "it never goes back");
+    }
 }
 
 #[tokio::test]
 async fn only_old_files_without_an_entry_are_orphans() {
-    let (_folder, lake) = folder();
-    let kept = write(&lake, 0, None, 5, hour(0)).await;
-    let lost = lake.put_data(TOPIC, 0, hour(0), (5, 9), Bytes::from_static(b"PAR1")).await.unwrap();
-    let now = Utc::now();
-    assert!(
-        lake.orphans(TimeDelta::zero(), now).await.unwrap().is_empty(),
-        "young files may still be committed"
-    );
-    let later = now + TimeDelta::hours(25);
-    let deleted = lake.delete_orphans(TimeDelta::hours(24), later).await.unwrap();
-    assert_eq!(deleted.iter().map(|orphan| &orphan.path).collect::<Vec<_>>(), [&lost.path]);
-    assert!(matches!(lake.get_file(&lost.path).await, Err(Error::NotFound { .. })));
-    lake.get_file(&kept.files[0].path).await.unwrap();
+    for (_place, lake) in places().await {
+        let kept = write(&lake, 0, None, 5, hour(0)).await;
+        let lost = lake.put_data(TOPIC, 0, hour(0), (5, 9), Bytes::from_static(b"PAR1")).await.unwrap();
+        let now = Utc::now();
+        assert!(
+            lake.orphans(TimeDelta::zero(), now).await.unwrap().is_empty(),
+            "young files may still be committed"
+        );
+        let later = now + TimeDelta::hours(25);
+        let deleted = lake.delete_orphans(TimeDelta::hours(24), later).await.unwrap();
+        assert_eq!(deleted.iter().map(|orphan| &orphan.path).collect::<Vec<_>>(), [&lost.path]);
+        assert!(matches!(lake.get_file(&lost.path).await, Err(Error::NotFound { .. })));
+        lake.get_file(&kept.files[0].path).await.unwrap();
+    }
 }
 
 #[tokio::test]

@@ -41,6 +41,9 @@ pub(crate) struct Config {
     pub(crate) on_schema_change: SchemaChange,
     /// Models whose every change makes all hours of this one due again.
     pub(crate) rebuild_on: Vec<String>,
+    /// For BigQuery: a column and hour, day, month or year.
+    pub(crate) partition_by: Option<(String, String)>,
+    pub(crate) cluster_by: Vec<String>,
     pub(crate) tags: Vec<String>,
     pub(crate) severity: Severity,
     pub(crate) filter: Option<String>,
@@ -51,7 +54,7 @@ pub(crate) struct Config {
 
 /// `replaces` (which rows of the table the query stands for; default: those whose key it returns) and `invalidates` (hours,
 /// as a query, that models built on this one must build again) are SQL of one run, so the run reads them.
-const KEYS: [&str; 16] = [
+const KEYS: [&str; 18] = [
     "materialized",
     "incremental_strategy",
     "unique_key",
@@ -61,6 +64,8 @@ const KEYS: [&str; 16] = [
     "replaces",
     "invalidates",
     "rebuild_on",
+    "partition_by",
+    "cluster_by",
     "tags",
     "severity",
     "where",
@@ -95,6 +100,8 @@ impl Config {
                 ],
             )?,
             rebuild_on: texts(raw, "rebuild_on")?,
+            partition_by: partition(raw)?,
+            cluster_by: texts(raw, "cluster_by")?,
             tags: texts(raw, "tags")?,
             severity: choice(raw, "severity", &[("error", Severity::Error), ("warn", Severity::Warn)])?,
             filter: text("where"),
@@ -166,6 +173,23 @@ fn texts(raw: &RawConfig, key: &str) -> Result<Vec<String>, (String, Option<Stri
             items.iter().map(|item| item.as_str().map(str::to_owned).ok_or_else(fail)).collect()
         }
         Some(_) => Err(fail()),
+    }
+}
+
+/// dbt's words for BigQuery: `{field: 'hour', data_type: 'timestamp', granularity: 'day'}`.
+fn partition(raw: &RawConfig) -> Result<Option<(String, String)>, (String, Option<String>)> {
+    let Some(value) = raw.get("partition_by") else { return Ok(None) };
+    let hint =
+        || Some("partition_by={'field': 'hour', 'data_type': 'timestamp', 'granularity': 'day'}".to_owned());
+    let Some(field) = value["field"].as_str() else {
+        return Err((format!("partition_by cannot be {value}"), hint()));
+    };
+    if value["data_type"].as_str().is_some_and(|kind| kind != "timestamp") {
+        return Err(("partition_by can only be by a timestamp".to_owned(), hint()));
+    }
+    match value["granularity"].as_str().unwrap_or("day") {
+        unit @ ("hour" | "day" | "month" | "year") => Ok(Some((field.to_owned(), unit.to_owned()))),
+        other => Err((format!("granularity cannot be {other}"), Some("hour, day, month or year".to_owned()))),
     }
 }
 

@@ -6,11 +6,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use chrono::{DateTime, TimeDelta, Utc};
 use minijinja::value::{Kwargs, Value};
 use minijinja::{AutoEscape, Environment, Error, ErrorKind, UndefinedBehavior, context};
-use warehouse::quote_identifier;
+use warehouse::{Dialect, quote_identifier};
 
 use crate::config::RawConfig;
 
 const DBT: &str = include_str!("builtin/dbt.sql");
+const DBT_BIGQUERY: &str = include_str!("builtin/dbt_bigquery.sql");
 const DBT_UTILS: &str = include_str!("builtin/dbt_utils.sql");
 
 const BUILTINS: &str = "{%- import 'dbt' as dbt -%}{%- import 'dbt_utils' as dbt_utils -%}";
@@ -69,6 +70,8 @@ pub(crate) struct Scope {
     pub(crate) hours: Option<Vec<DateTime<Utc>>>,
     /// Whether `ref` and `source` are narrowed to the hours by themselves.
     pub(crate) narrow: bool,
+    /// Whose functions the macros call.
+    pub(crate) dialect: Dialect,
 }
 
 pub(crate) fn time_literal(time: DateTime<Utc>) -> String {
@@ -110,7 +113,13 @@ impl Scope {
         env.set_undefined_behavior(UndefinedBehavior::Strict);
         // Files called .yml would otherwise have their values quoted as JSON.
         env.set_auto_escape_callback(|_| AutoEscape::None);
-        env.add_template("dbt", DBT)?;
+        env.add_template(
+            "dbt",
+            match self.dialect {
+                Dialect::DuckDb => DBT,
+                Dialect::BigQuery => DBT_BIGQUERY,
+            },
+        )?;
         env.add_template("dbt_utils", DBT_UTILS)?;
         // On one line with the text, so that line numbers stay true.
         let mut head = BUILTINS.to_owned();
@@ -171,7 +180,10 @@ impl Scope {
         env.add_global("this", safe(this));
         env.add_global("incoming", safe(self.this.as_ref().map(Target::incoming).unwrap_or_default()));
         env.add_global("execute", self.execute);
-        env.add_global("target", context! { schema => self.schema, name => self.schema, type => "duckdb" });
+        env.add_global(
+            "target",
+            context! { schema => self.schema, name => self.schema, type => self.dialect.name() },
+        );
         let (incremental, full_refresh) = (self.incremental, self.full_refresh);
         env.add_function("is_incremental", move || incremental);
         env.add_function("should_full_refresh", move || full_refresh);

@@ -9,7 +9,7 @@ use futures::StreamExt;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use warehouse::{Rows, Value, Warehouse};
+use warehouse::{Dialect, Rows, Value, Warehouse};
 
 /// What is looked at: a period of whole days and the filters' values.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -131,11 +131,14 @@ fn problem(panel: &PanelFile, message: &str) -> Html {
 }
 
 fn lacks_table(error: &warehouse::Error) -> bool {
-    matches!(error, warehouse::Error::Sql { message, .. } if message.contains("Table with name") && message.contains("does not exist"))
+    error.is_missing_table()
 }
 
 /// Whether any model was built. Before that, a missing table is only not there yet; afterwards its name is wrong, or its model.
 async fn has_models(warehouse: &dyn Warehouse) -> bool {
+    if warehouse.dialect() == Dialect::BigQuery {
+        return matches!(warehouse.relation(MODELS, "_intervals").await, Ok(Some(_)));
+    }
     let asked = warehouse
         .query(
             "select 1 as one from information_schema.tables where table_schema = $1 limit 1",

@@ -2,6 +2,8 @@
 {%- macro date_trunc(datepart, date) -%} date_trunc('{{ datepart }}', {{ date }}) {%- endmacro -%}
 {%- macro dateadd(datepart, interval, from_date_or_timestamp) -%} date_add({{ from_date_or_timestamp }}, interval ({{ interval }}) {{ datepart }}) {%- endmacro -%}
 {%- macro datediff(first_date, second_date, datepart) -%} date_diff('{{ datepart }}', {{ first_date }}, {{ second_date }}) {%- endmacro -%}
+{%- macro md5_hex_open() -%} md5( {%- endmacro -%}
+{%- macro md5_hex_close() -%} ) {%- endmacro -%}
 {%- macro hash(field) -%} md5(cast({{ field }} as varchar)) {%- endmacro -%}
 {%- macro concat(fields) -%} ({{ fields | join(' || ') }}) {%- endmacro -%}
 {%- macro cast(field, type) -%} cast({{ field }} as {{ type }}) {%- endmacro -%}

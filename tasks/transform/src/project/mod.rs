@@ -167,6 +167,7 @@ impl Project {
             full_refresh: args.full_refresh,
             hours: None,
             narrow: false,
+            dialect: args.dialect,
         }
     }
 

@@ -42,7 +42,7 @@ impl Job<'_> {
             Statement::new(format!("create schema if not exists {}", quote_identifier(&self.project.schema))),
             Statement::new(format!(
                 "create table if not exists {} (model varchar not null, hour timestamp not null, \
-                 digest varchar not null, rows bigint not null, built_at timestamp not null)",
+                 digest varchar not null, \"rows\" bigint not null, built_at timestamp not null)",
                 self.intervals()
             )),
         ];
@@ -129,7 +129,7 @@ impl Job<'_> {
         let mut values = Vec::new();
         for one in due {
             params.extend([Value::Time(one.hour), Value::from(one.digest.as_str())]);
-            values.push(format!("(${}, ${})", params.len() - 1, params.len()));
+            values.push(format!("select ${} as hour, ${} as digest", params.len() - 1, params.len()));
         }
         let list: Vec<String> = due.iter().map(|one| time_literal(one.hour)).collect();
         let forget =
@@ -140,17 +140,17 @@ impl Job<'_> {
                 let range =
                     format!("{column} between {} and {}", time_literal(first.hour), time_literal(last.hour));
                 format!(
-                    "select {column} as hour, count(*) as rows from {} where {range} group by {column}",
+                    "select {column} as hour, count(*) as row_count from {} where {range} group by {column}",
                     self.target().sql()
                 )
             }
-            None => "select cast(null as timestamp) as hour, 0 as rows where false".to_owned(),
+            None => "select * from (select cast(null as timestamp) as hour, 0 as row_count) as nothing where false".to_owned(),
         };
         let insert = format!(
-            "insert into {} select $1, cast(due.hour as timestamp), due.digest, coalesce(counts.rows, 0), $2 \
-             from (values {}) as due(hour, digest) left join ({counts}) as counts on counts.hour = due.hour",
+            "insert into {} select $1, cast(due.hour as timestamp), due.digest, coalesce(counts.row_count, 0), $2 \
+             from ({}) as due left join ({counts}) as counts on counts.hour = due.hour",
             self.intervals(),
-            values.join(", ")
+            values.join(" union all ")
         );
         vec![Statement::with(forget, [id.into()]), Statement::with(insert, params)]
     }

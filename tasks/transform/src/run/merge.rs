@@ -23,7 +23,7 @@ pub(super) async fn run(job: &mut Job<'_>, text: &str, config: &Config) -> Resul
     let scope = Scope { hours, incremental: existing.is_some(), ..job.scope() };
     let (sql, captured) = job.render(text, &scope)?;
     let (statements, counted) = match &existing {
-        None => create(job, &sql, &due, followed).await?,
+        None => create(job, &sql, &due, config).await?,
         Some(table) => {
             let mut before = Vec::new();
             let columns = job.fit_columns(table, &sql, config, &mut before).await?;
@@ -46,17 +46,23 @@ async fn create(
     job: &Job<'_>,
     sql: &str,
     due: &[Due],
-    followed: bool,
+    config: &Config,
 ) -> Result<(Vec<Statement>, Vec<usize>), Error> {
-    let mut statements = job.drop_other_kind(job.existing().await?.as_ref(), RelationKind::Table);
+    // Forgotten first: where a definition is no part of a transaction, a crash after it must leave everything due.
+    let mut statements = vec![job.forget_all()];
+    statements.extend(job.drop_other_kind(job.existing().await?.as_ref(), RelationKind::Table));
     let position = statements.len() + 1;
     let target = job.target().sql();
     statements.push(Statement::new(format!(
-        "create or replace table {target} as select * from ({sql}) as query limit 0"
+        "create or replace table {target}{} as select * from ({sql}) as query limit 0",
+        job.layout(config)
     )));
     statements.push(Statement::new(format!("insert into {target} select * from ({sql}) as query")));
-    statements.push(job.forget_all());
-    statements.extend(if followed { job.record(due, None) } else { job.record_whole("built") });
+    statements.extend(if config.event_time.is_some() {
+        job.record(due, None)
+    } else {
+        job.record_whole("built")
+    });
     Ok((statements, vec![position]))
 }
 

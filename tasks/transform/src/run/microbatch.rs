@@ -28,14 +28,16 @@ pub(super) async fn run(job: &mut Job<'_>, text: &str, config: &Config) -> Resul
         let (sql, _) = job.render(text, &scope)?;
         let mut statements = Vec::new();
         let insert = if fresh && number == 0 {
+            // Forgotten first: where a definition is no part of a transaction, a crash after it must leave everything due.
+            statements.push(job.forget_all());
             if let Some(relation) = &existing {
                 statements.extend(job.drop_other_kind(Some(relation), RelationKind::Table));
             }
             statements.push(Statement::new(format!(
-                "create or replace table {} as select * from ({sql}) as query limit 0",
-                job.target().sql()
+                "create or replace table {}{} as select * from ({sql}) as query limit 0",
+                job.target().sql(),
+                job.layout(config)
             )));
-            statements.push(job.forget_all());
             format!("insert into {} select * from ({sql}) as query", job.target().sql())
         } else {
             append(job, config, &sql, batch, &mut statements).await?

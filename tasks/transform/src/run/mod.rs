@@ -11,7 +11,7 @@ use std::time::Instant;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use model::CheckResult;
-use warehouse::{Rows, Statement, Value, Warehouse};
+use warehouse::{Dialect, Rows, Statement, Value, Warehouse};
 
 use crate::Error;
 use crate::config::{Config, Materialized, Strategy};
@@ -27,6 +27,8 @@ pub struct RunArgs {
     pub full_refresh: bool,
     /// Over those of dbt_project.yml.
     pub vars: BTreeMap<String, serde_json::Value>,
+    /// For compiling without a warehouse; a run takes its warehouse's.
+    pub dialect: Dialect,
 }
 
 impl RunArgs {
@@ -69,6 +71,7 @@ impl Project {
     ) -> Result<NodeResult, Error> {
         let started = Instant::now();
         let entry = self.entry(id)?;
+        let args = &RunArgs { dialect: warehouse.dialect(), ..args.clone() };
         let mut job = Job { project: self, entry, args, warehouse, log, built_at: Utc::now() };
         let mut result = match &entry.body {
             Body::Seed(seed) => relation::seed(&mut job, seed).await,
@@ -96,7 +99,7 @@ impl Job<'_> {
     async fn model(&mut self, text: &str, config: &Config) -> Result<NodeResult, Error> {
         match config.materialized {
             Materialized::View => relation::view(self, text).await,
-            Materialized::Table => relation::table(self, text).await,
+            Materialized::Table => relation::table(self, text, config).await,
             Materialized::Incremental(Strategy::Microbatch) => microbatch::run(self, text, config).await,
             Materialized::Incremental(_) => merge::run(self, text, config).await,
         }

@@ -1,6 +1,6 @@
 //! Views, tables and seeds: replaced as a whole; and what incremental models ask about their table.
 
-use warehouse::{Column, Relation, RelationKind, Statement, quote_identifier};
+use warehouse::{Column, Dialect, Relation, RelationKind, Statement, quote_identifier};
 
 use super::{Job, NodeResult};
 use crate::Error;
@@ -8,14 +8,20 @@ use crate::config::{Config, SchemaChange};
 use crate::project::Seed;
 
 pub(super) async fn view(job: &mut Job<'_>, text: &str) -> Result<NodeResult, Error> {
-    replace(job, text, RelationKind::View).await
+    replace(job, text, RelationKind::View, String::new()).await
 }
 
-pub(super) async fn table(job: &mut Job<'_>, text: &str) -> Result<NodeResult, Error> {
-    replace(job, text, RelationKind::Table).await
+pub(super) async fn table(job: &mut Job<'_>, text: &str, config: &Config) -> Result<NodeResult, Error> {
+    let layout = job.layout(config);
+    replace(job, text, RelationKind::Table, layout).await
 }
 
-async fn replace(job: &mut Job<'_>, text: &str, kind: RelationKind) -> Result<NodeResult, Error> {
+async fn replace(
+    job: &mut Job<'_>,
+    text: &str,
+    kind: RelationKind,
+    layout: String,
+) -> Result<NodeResult, Error> {
     job.prepare().await?;
     let (sql, _) = job.render(text, &job.scope())?;
     let word = match kind {
@@ -23,7 +29,8 @@ async fn replace(job: &mut Job<'_>, text: &str, kind: RelationKind) -> Result<No
         RelationKind::Table => "table",
     };
     let mut statements = job.drop_other_kind(job.existing().await?.as_ref(), kind);
-    statements.push(Statement::new(format!("create or replace {word} {} as {sql}", job.target().sql())));
+    statements
+        .push(Statement::new(format!("create or replace {word} {}{layout} as {sql}", job.target().sql())));
     let changed = job.transaction(&statements).await?;
     job.say(format!("built {word} {}", job.id()));
     let rows_affected =
@@ -71,6 +78,26 @@ impl Job<'_> {
             Some(RelationKind::Table) => "table",
         };
         vec![Statement::new(format!("drop {word} {}", self.target().sql()))]
+    }
+
+    /// How BigQuery is to lay a new table out: `partition_by` (else by the day of `event_time`) and `cluster_by`.
+    pub(super) fn layout(&self, config: &Config) -> String {
+        if self.args.dialect != Dialect::BigQuery {
+            return String::new();
+        }
+        let by_hour = config.is_microbatch().then_some(config.event_time.as_deref()).flatten();
+        let partition = config.partition_by.as_ref().map(|(field, unit)| (field.as_str(), unit.as_str()));
+        let mut layout = match partition.or(by_hour.map(|field| (field, "day"))) {
+            Some((field, unit)) => {
+                format!(" partition by timestamp_trunc({}, {unit})", quote_identifier(field))
+            }
+            None => String::new(),
+        };
+        if !config.cluster_by.is_empty() {
+            let fields: Vec<String> = config.cluster_by.iter().map(|field| quote_identifier(field)).collect();
+            layout.push_str(&format!(" cluster by {}", fields.join(", ")));
+        }
+        layout
     }
 
     /// The columns to fill, quoted, after the table was made fit for what the query returns.

@@ -122,8 +122,9 @@ fn missing_hours(test: &GenericTest, project: &Project, scope: &Scope) -> Plan {
     };
     let expected = match scope.hours.as_deref() {
         Some(hours) if !hours.is_empty() => {
-            let values: Vec<String> = hours.iter().map(|hour| format!("({})", time_literal(*hour))).collect();
-            format!("(values {}) as expected(hour)", values.join(", "))
+            let values: Vec<String> =
+                hours.iter().map(|hour| format!("select {} as hour", time_literal(*hour))).collect();
+            format!("({}) as expected", values.join(" union all "))
         }
         _ => "{{ dbt.hour_spine('(select min(hour) from present)', '(select max(hour) from present)') }} as expected".to_owned(),
     };

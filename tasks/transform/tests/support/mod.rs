@@ -12,6 +12,7 @@ use chrono::{DateTime, TimeDelta, TimeZone, Utc};
 use model::CheckStatus;
 use serde_json::Value as Json;
 use tempfile::TempDir;
+use testkit::{BigQueryEmulator, FakeGcs};
 use transform::{NodeKind, NodeResult, Project, RunArgs};
 use warehouse::{
     ColumnType, Dialect, Error, HourLoad, LoadColumn, LoadResult, Relation, Rows, Statement, Value, Warehouse,
@@ -50,10 +51,20 @@ impl Listen {
     }
 }
 
+const SONGS: &str = "artist_id,artist_latitude,artist_location,artist_longitude,artist_name,duration,key,key_confidence,loudness,song_hotttnesss,song_id,tempo,title,year\n\
+     A2,0,NA,0,Nina,100,1,0.5,-9,0.5,S1,90,Blue,1965\n\
+     A1,1.5,Tryon,2.5,Nina,101,1,0.5,-9,0.5,S2,91,Blue,1966\n\
+     A1,1.5,Tryon,2.5,Nina feat. Bo,102,1,0.5,-9,0.5,S3,92,Red,1967\n\
+     A3,0,NA,0,\"The \"\"Q\"\"\",103,1,0.5,-9,0.5,S4,93,Tall,1968\n";
+
 pub struct House {
     pub warehouse: Arc<dyn Warehouse>,
     pub project: Project,
     pub calls: Arc<Calls>,
+    /// DuckDB, which writes the Parquet files that are loaded.
+    maker: Arc<dyn Warehouse>,
+    /// What BigQuery needs: files lie there instead of in the folder.
+    cloud: Option<(FakeGcs, BigQueryEmulator)>,
     dir: TempDir,
     version: AtomicUsize,
 }
@@ -97,25 +108,40 @@ impl Warehouse for Counting {
 
 impl House {
     pub async fn new() -> Self {
-        Self::with_songs(
-            "artist_id,artist_latitude,artist_location,artist_longitude,artist_name,duration,key,key_confidence,loudness,song_hotttnesss,song_id,tempo,title,year\n\
-             A2,0,NA,0,Nina,100,1,0.5,-9,0.5,S1,90,Blue,1965\n\
-             A1,1.5,Tryon,2.5,Nina,101,1,0.5,-9,0.5,S2,91,Blue,1966\n\
-             A1,1.5,Tryon,2.5,Nina feat. Bo,102,1,0.5,-9,0.5,S3,92,Red,1967\n\
-             A3,0,NA,0,\"The \"\"Q\"\"\",103,1,0.5,-9,0.5,S4,93,Tall,1968\n",
-        )
-        .await
+        Self::with_songs(SONGS).await
+    }
+
+    /// The same on BigQuery, as far as an emulator is one; `None` where there is none.
+    pub async fn on_bigquery() -> Option<Self> {
+        let storage = FakeGcs::start().await.unwrap();
+        let emulator = BigQueryEmulator::start(&storage.url).await?;
+        let url = format!("bigquery:demo?endpoint={}&storage_endpoint={}", emulator.url, storage.url);
+        let inner = warehouse::open(&url).unwrap();
+        Some(Self::built(inner, Some((storage, emulator)), TempDir::new().unwrap(), SONGS).await)
     }
 
     pub async fn with_songs(csv: &str) -> Self {
         let dir = TempDir::new().unwrap();
         let inner = warehouse::open(&format!("duckdb:{}", dir.path().join("w.duckdb").display())).unwrap();
+        Self::built(inner, None, dir, csv).await
+    }
+
+    async fn built(
+        inner: Arc<dyn Warehouse>,
+        cloud: Option<(FakeGcs, BigQueryEmulator)>,
+        dir: TempDir,
+        csv: &str,
+    ) -> Self {
+        let maker = match &cloud {
+            Some(_) => warehouse::open("duckdb::memory:").unwrap(),
+            None => Arc::clone(&inner),
+        };
         let calls = Arc::new(Calls::default());
         let warehouse: Arc<dyn Warehouse> = Arc::new(Counting { inner, calls: Arc::clone(&calls) });
         let project = Project::load(&streamify(), "prod").unwrap_or_else(|problems| {
             panic!("{}", problems.iter().map(|problem| format!("{problem}\n")).collect::<String>())
         });
-        let house = Self { warehouse, project, calls, dir, version: AtomicUsize::new(0) };
+        let house = Self { warehouse, project, calls, maker, cloud, dir, version: AtomicUsize::new(0) };
         let path = house.dir.path().join("songs.csv");
         std::fs::write(&path, csv).unwrap();
         house.load_songs(&path).await;
@@ -143,7 +169,7 @@ impl House {
             names.iter().map(|name| LoadColumn { name: (*name).to_owned(), kind: *kind, default: None })
         });
         let columns: Vec<LoadColumn> = columns.collect();
-        self.warehouse.load_csv("staging.songs", path.to_str().unwrap(), &columns).await.unwrap()
+        self.warehouse.load_csv("staging.songs", &self.placed(path), &columns).await.unwrap()
     }
 
     /// Loads the hour of all four topics: the given listens, the same as page views, and one event of the other two.
@@ -196,12 +222,12 @@ impl House {
             let version = self.version.fetch_add(1, Ordering::Relaxed);
             let file = self.dir.path().join(format!("{topic}-{n}-{version}.parquet"));
             let copy = format!("copy ({select}) to '{}' (format parquet)", file.display());
-            self.warehouse.transaction(&[Statement::new(copy)]).await.unwrap();
+            self.maker.transaction(&[Statement::new(copy)]).await.unwrap();
             let load = HourLoad {
                 table: format!("staging.{topic}"),
                 topic: topic.to_owned(),
                 hour: hour(n),
-                files: vec![file.display().to_string()],
+                files: vec![self.placed(&file)],
                 digest: format!("v{version}"),
                 columns: columns(topic),
                 loaded_at: hour(n + 1),
@@ -209,6 +235,14 @@ impl House {
             self.warehouse.load_hour(&load).await.unwrap();
         }
         self.reset();
+    }
+
+    /// Where the warehouse can read the file.
+    fn placed(&self, file: &Path) -> String {
+        let Some((storage, _)) = &self.cloud else { return file.display().to_string() };
+        let name = file.file_name().unwrap().to_str().unwrap();
+        storage.put(&format!("lake/{name}"), std::fs::read(file).unwrap());
+        format!("gs://lake/{name}")
     }
 
     pub fn reset(&self) {
