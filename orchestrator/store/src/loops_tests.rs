@@ -44,6 +44,15 @@ async fn with_history() -> (testkit::Database, PgPool) {
 #[tokio::test]
 async fn pruning_reads_no_table_as_a_whole() {
     let (_database, pool) = with_history().await;
+    for statement in [
+        "insert into ticks (dag_id, tick_at, decision, reason, decided_at)
+         select 'd' || 1 + n % 500, timestamptz '2020-01-01' + n * interval '1 hour', 'skipped', 'x', now() from generate_series(1, 20000) n",
+        "insert into attempt_history (id, run, task, map_index, try_number, is_service, queued_at, ended_at, ending, next_state)
+         select id, id, 0, -1, 1, false, now(), now(), 'done', 'success' from runs",
+        "analyze",
+    ] {
+        sqlx::query(statement).execute(&pool).await.unwrap();
+    }
     let now: DateTime<Utc> = sqlx::query_scalar("select now()").fetch_one(&pool).await.unwrap();
     let runs = explain(retention::runs::CANDIDATES)
         .bind("d7")

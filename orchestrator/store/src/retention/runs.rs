@@ -30,7 +30,7 @@ with page as (
     from runs r
     where r.dag_id = $1 and (r.run_after, r.id) > ($2, $3) and (r.run_after, r.id) <= ($4, $5)
     order by r.run_after, r.id limit $9
-), judged as (
+), judged as materialized (
     select p.id, p.run_after, p.is_old
         and coalesce(nearest.state in ('success', 'failed', 'cancelled'), false)
         and (p.run_type = 'asset_triggered' or coalesce(later.state in ('success', 'failed', 'cancelled'), false))
