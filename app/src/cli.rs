@@ -200,6 +200,14 @@ pub struct HealthArgs {
 }
 
 #[derive(Args)]
+pub struct PauseArgs {
+    pub dag: String,
+    /// Why, for the audit log
+    #[arg(long, default_value = "")]
+    pub reason: String,
+}
+
+#[derive(Args)]
 pub struct BrokerArgs {
     /// Address to listen on; loopback only
     #[arg(long, default_value = "127.0.0.1:9092")]
@@ -285,9 +293,9 @@ pub enum DagCommand {
     /// One DAG: its tasks, its schedule, its last runs
     Show { dag: String },
     /// Let no further scheduled run start
-    Pause { dag: String },
+    Pause(PauseArgs),
     /// Let scheduled runs start again
-    Unpause { dag: String },
+    Unpause(PauseArgs),
     /// Check DAG files and print every problem
     Validate {
         /// Files or folders [default: the dags folder]

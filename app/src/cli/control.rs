@@ -115,7 +115,7 @@ pub struct Answer {
     #[arg(long, default_value_t = -1, allow_hyphen_values = true)]
     pub map_index: i32,
     /// Why, for the task and the audit log
-    #[arg(long, default_value = "")]
+    #[arg(long, visible_alias = "reason", default_value = "")]
     pub comment: String,
 }
 

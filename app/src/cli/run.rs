@@ -1,6 +1,7 @@
 //! Words of `streamify run`.
 
 use clap::{Args, Subcommand, ValueEnum};
+use std::time::Duration;
 
 #[derive(Subcommand)]
 pub enum RunCommand {
@@ -12,9 +13,15 @@ pub enum RunCommand {
         params: Vec<String>,
         #[arg(long)]
         run_id: Option<String>,
-        /// Wait for its end; the exit status tells success
+        /// Wait for its end, telling what it waits for; exit status 0 is success, 1 another end
         #[arg(long)]
         wait: bool,
+        /// With --wait: stop waiting after so long (10m), with exit status 124; the run goes on
+        #[arg(long, value_name = "LENGTH", requires = "wait", value_parser = model::duration::parse)]
+        timeout: Option<Duration>,
+        /// Why, for the audit log
+        #[arg(long, default_value = "")]
+        reason: String,
     },
     /// Runs, newest first
     List {
@@ -41,14 +48,21 @@ pub enum RunCommand {
         /// [default: the newest]
         #[arg(long = "try")]
         try_number: Option<i32>,
-        #[arg(long, default_value_t = -1, allow_hyphen_values = true)]
-        map_index: i32,
+        /// Which item of a for_each
+        #[arg(long)]
+        map_index: Option<i32>,
         /// Go on while it runs
         #[arg(long, short)]
         follow: bool,
     },
     /// Ask a run to stop
-    Cancel { dag: String, run_id: String },
+    Cancel {
+        dag: String,
+        run_id: String,
+        /// Why, for the audit log
+        #[arg(long, default_value = "")]
+        reason: String,
+    },
     /// Run tasks of a run again, or all of them
     Clear(ClearArgs),
     /// Say how tasks ended, or (without --task) the run; what follows goes on from there
@@ -142,9 +156,12 @@ pub struct RerunArgs {
     /// On the version that the old run had
     #[arg(long)]
     pub same_version: bool,
-    /// Wait for its end; the exit status tells success
+    /// Wait for its end, telling what it waits for; exit status 0 is success, 1 another end
     #[arg(long)]
     pub wait: bool,
+    /// With --wait: stop waiting after so long (10m), with exit status 124; the run goes on
+    #[arg(long, value_name = "LENGTH", requires = "wait", value_parser = model::duration::parse)]
+    pub timeout: Option<Duration>,
     /// Why, for the audit log
     #[arg(long, default_value = "")]
     pub reason: String,

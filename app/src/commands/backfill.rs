@@ -96,12 +96,13 @@ fn row(backfill: &BackfillRow) -> Vec<String> {
         format!("{} .. {}", backfill.from_at.format("%F %R"), backfill.to_at.format("%F %R")),
         format!("{done}/{}", done + backfill.queued + backfill.running),
         backfill.failed.to_string(),
+        backfill.runs_taken.to_string(),
         backfill.requested_by.clone(),
         if backfill.reason.is_empty() { dash() } else { backfill.reason.clone() },
     ]
 }
 
-const HEADER: [&str; 8] = ["id", "dag", "state", "ticks", "done", "failed", "by", "reason"];
+const HEADER: [&str; 9] = ["id", "dag", "state", "ticks", "done", "failed", "taken over", "by", "reason"];
 
 async fn list(config: &Config, store: &Store, dag_id: Option<String>, open: bool, limit: i64) -> Result<()> {
     let filter = BackfillFilter { dag_id, open, limit, ..BackfillFilter::default() };
@@ -140,7 +141,7 @@ async fn show(config: &Config, store: &Store, id: i64, limit: i64) -> Result<()>
         vec![
             run.run_id,
             run.state.to_string(),
-            time(run.logical_date),
+            time(Some(run.run_after)),
             time(run.started_at),
             time(run.ended_at),
         ]

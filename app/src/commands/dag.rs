@@ -15,8 +15,8 @@ pub async fn run(config: Config, command: DagCommand) -> Result<ExitCode> {
     match command {
         DagCommand::List => list(&config).await,
         DagCommand::Show { dag } => super::dag_show::show(&config, &dag).await,
-        DagCommand::Pause { dag } => super::dag_show::pause(&config, &dag, true).await,
-        DagCommand::Unpause { dag } => super::dag_show::pause(&config, &dag, false).await,
+        DagCommand::Pause(args) => super::dag_show::pause(&config, &args, true).await,
+        DagCommand::Unpause(args) => super::dag_show::pause(&config, &args, false).await,
         DagCommand::Validate { paths } => validate(&config, paths),
         DagCommand::Next { dag, count, after } => super::dag_next::run(&config, &dag, count, after),
         DagCommand::Test { paths } => super::dag_test::run(&config, paths),
@@ -106,7 +106,7 @@ async fn ticks(config: &Config, dag: &str, count: i64) -> Result<ExitCode> {
             .iter()
             .map(|tick| {
                 serde_json::json!({
-                    "tick": tick.tick_at, "decision": tick.decision, "run_id": tick.run_id, "run_state": tick.run_state,
+                    "tick": tick.tick_at, "first": tick.first_at, "ticks": tick.ticks, "decision": tick.decision, "run_id": tick.run_id, "run_state": tick.run_state,
                     "reason": tick.reason,
                 })
             })
@@ -116,7 +116,15 @@ async fn ticks(config: &Config, dag: &str, count: i64) -> Result<ExitCode> {
     }
     let rows = ticks.into_iter().map(|tick| {
         let came = tick.run_state.or(tick.reason).unwrap_or_else(|| "-".to_string());
-        vec![tick.tick_at.format("%F %T UTC").to_string(), tick.decision, came]
+        let last = tick.tick_at.format("%F %T UTC").to_string();
+        let (at, decision) = match tick.first_at {
+            Some(first) => (
+                format!("{} .. {last}", first.format("%F %T")),
+                format!("{} {} ticks", tick.decision, tick.ticks),
+            ),
+            None => (last, tick.decision),
+        };
+        vec![at, decision, came]
     });
     println!("{}", output::table(&["tick", "decision", "came of it"], rows));
     Ok(ExitCode::SUCCESS)

@@ -1,6 +1,7 @@
 //! `streamify dag show|pause|unpause`.
 
 use super::request::{self, dash, time};
+use crate::cli::PauseArgs;
 use crate::config::Config;
 use crate::{node, output};
 use anyhow::{Context, Result};
@@ -8,6 +9,7 @@ use model::Dag;
 use model::dag::Schedule;
 use serde_json::{Value, json};
 use std::process::ExitCode;
+use store::audit::By;
 use store::views::dags::{DagFilter, DagRow};
 
 const RUNS: i64 = 5;
@@ -32,11 +34,12 @@ pub async fn show(config: &Config, dag_id: &str) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-pub async fn pause(config: &Config, dag_id: &str, paused: bool) -> Result<ExitCode> {
+pub async fn pause(config: &Config, args: &PauseArgs, paused: bool) -> Result<ExitCode> {
     let store = node::connect(config).await?;
     let now = store.clock().await?;
-    store.set_paused(dag_id, paused, &request::who(), now).await?;
-    println!("{dag_id} is {}", if paused { "paused" } else { "active" });
+    let who = request::who();
+    store.set_paused(&args.dag, paused, By { who: &who, reason: &args.reason }, now).await?;
+    println!("{} is {}", args.dag, if paused { "paused" } else { "active" });
     Ok(ExitCode::SUCCESS)
 }
 

@@ -1,38 +1,42 @@
-//! `streamify run`: trigger, list, logs, cancel; `run_show` and `run_again` have the rest.
+//! `streamify run`: trigger, list, cancel; `run_show`, `run_logs`, `run_wait` and `run_again` have the rest.
 
 use super::request::{self, dash, who};
-use super::{run_again, run_show};
+use super::{run_again, run_logs, run_show, run_wait};
 use crate::cli::RunCommand;
 use crate::config::Config;
-use crate::{node, output, retention};
-use anyhow::{Context, Result, bail};
+use crate::{node, output};
+use anyhow::{Result, bail};
 use model::RunState;
 use serde_json::Value;
 use std::process::ExitCode;
 use std::time::Duration;
 use store::Store;
-use store::notify::Ring;
+use store::audit::{By, because};
 use store::runs::{NewRun, RunType};
 use store::views::runs::RunFilter;
 
-/// A lost notification costs at most this.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
-const LINES_AT_ONCE: i64 = 1000;
-
-pub async fn run(mut config: Config, command: RunCommand) -> Result<ExitCode> {
+pub async fn run(config: Config, command: RunCommand) -> Result<ExitCode> {
     let store = node::connect(&config).await?;
-    node::share_settings(&mut config, &store).await?;
-    let store = retention::with_archive(&config, store);
     match command {
-        RunCommand::Trigger { dag, params, run_id, wait } => {
-            trigger(&config, &store, dag, &params, run_id, wait).await
+        RunCommand::Trigger { dag, params, run_id, wait, timeout, reason } => {
+            let run_id = trigger(&store, &dag, &params, run_id, &reason).await?;
+            started(&config, &store, &dag, &run_id, (wait, timeout)).await
         }
         RunCommand::List { dag, limit } => list(&config, &store, dag, limit).await,
         RunCommand::Logs { dag, run_id, task, try_number, map_index, follow } => {
-            logs(&store, &dag, &run_id, &task, map_index, try_number, follow).await
+            run_logs::logs(
+                &store,
+                (dag.as_str(), run_id.as_str(), task.as_str()),
+                map_index,
+                try_number,
+                follow,
+            )
+            .await
         }
-        RunCommand::Cancel { dag, run_id } => {
-            store.request_cancel(&dag, &run_id, &who(), store.clock().await?).await?;
+        RunCommand::Cancel { dag, run_id, reason } => {
+            let who = who();
+            let by = By { who: &who, reason: &reason };
+            store.request_cancel(&dag, &run_id, by, store.clock().await?).await?;
             println!("{dag}/{run_id} was asked to stop");
             Ok(ExitCode::SUCCESS)
         }
@@ -43,21 +47,21 @@ pub async fn run(mut config: Config, command: RunCommand) -> Result<ExitCode> {
         RunCommand::Mark(args) => run_again::mark(&config, &store, args).await,
         RunCommand::Rerun(args) => {
             let run_id = run_again::rerun(&store, &args).await?;
-            started(&config, &store, &args.dag, &run_id, args.wait).await
+            started(&config, &store, &args.dag, &run_id, (args.wait, args.timeout)).await
         }
     }
 }
 
+/// Returns the id of the run.
 async fn trigger(
-    config: &Config,
     store: &Store,
-    dag_id: String,
+    dag_id: &str,
     params: &[String],
     run_id: Option<String>,
-    wait: bool,
-) -> Result<ExitCode> {
+    reason: &str,
+) -> Result<String> {
     let now = store.clock().await?;
-    let Some((version_id, dag)) = store.current_dag(&dag_id).await? else {
+    let Some((version_id, dag)) = store.current_dag(dag_id).await? else {
         bail!("there is no dag `{dag_id}`; `streamify dag list` names those there are");
     };
     let given = Value::Object(request::params(params)?);
@@ -66,7 +70,7 @@ async fn trigger(
     let run = store
         .trigger(
             NewRun {
-                dag_id: dag_id.clone(),
+                dag_id: dag_id.to_owned(),
                 run_id: run_id.unwrap_or_else(|| {
                     format!("manual__{}", now.to_rfc3339_opts(chrono::SecondsFormat::Micros, false))
                 }),
@@ -84,34 +88,33 @@ async fn trigger(
         .await?;
     let names =
         serde_json::json!({ "params": given.as_object().map(|given| given.keys().collect::<Vec<_>>()) });
-    store.audit(&who(), "run.trigger", &format!("{dag_id}/{}", run.run_id), names, now).await?;
-    started(config, store, &dag_id, &run.run_id, wait).await
+    let subject = format!("{dag_id}/{}", run.run_id);
+    store.audit(&who(), "run.trigger", &subject, because(names, reason), now).await?;
+    Ok(run.run_id)
 }
 
 /// Names the run, and waits for its end if that is wanted.
-async fn started(config: &Config, store: &Store, dag_id: &str, run_id: &str, wait: bool) -> Result<ExitCode> {
+async fn started(
+    config: &Config,
+    store: &Store,
+    dag_id: &str,
+    run_id: &str,
+    (wait, timeout): (bool, Option<Duration>),
+) -> Result<ExitCode> {
     println!("{dag_id}/{run_id}");
     if !wait {
         return Ok(ExitCode::SUCCESS);
     }
-    let state = wait_for_end(store, dag_id, run_id).await?;
+    let Some(state) = run_wait::until_end(store, dag_id, run_id, timeout).await? else {
+        eprintln!("{dag_id}/{run_id} has not ended within the time that --timeout gives; it goes on");
+        return Ok(ExitCode::from(run_wait::TIMED_OUT));
+    };
     if config.json {
         output::json(&serde_json::json!({ "run_id": run_id, "state": state }))?;
     } else {
         println!("{state}");
     }
     Ok(output::status(state == RunState::Success))
-}
-
-async fn wait_for_end(store: &Store, dag: &str, run_id: &str) -> Result<RunState> {
-    let mut bell = store.listen().await?;
-    loop {
-        let run = store.run(dag, run_id).await?.with_context(|| format!("{dag}/{run_id} is gone"))?;
-        if run.state.is_final() {
-            return Ok(run.state);
-        }
-        let _ = tokio::time::timeout(LOOK_EVERY, bell.next()).await;
-    }
 }
 
 async fn list(config: &Config, store: &Store, dag_id: Option<String>, limit: i64) -> Result<ExitCode> {
@@ -147,42 +150,4 @@ async fn list(config: &Config, store: &Store, dag_id: Option<String>, limit: i64
         println!("{shown} of {total}; --limit shows more");
     }
     Ok(ExitCode::SUCCESS)
-}
-
-async fn logs(
-    store: &Store,
-    dag: &str,
-    run_id: &str,
-    task: &str,
-    map_index: i32,
-    try_number: Option<i32>,
-    follow: bool,
-) -> Result<ExitCode> {
-    let instance = store.instance(dag, run_id, task, map_index).await?;
-    let instance =
-        instance.with_context(|| format!("there is no {dag}/{run_id}/{task} (map index {map_index})"))?;
-    let attempts = store.attempts_of(instance.run, instance.task, map_index, LINES_AT_ONCE).await?;
-    let attempt = match try_number {
-        Some(number) => attempts.into_iter().find(|attempt| attempt.try_number == number),
-        None => attempts.into_iter().max_by_key(|attempt| attempt.id),
-    };
-    let attempt = attempt.with_context(|| format!("{dag}/{run_id}/{task} has no such try yet"))?.id;
-    let mut bell = store.listen().await?;
-    let mut seen = -1;
-    loop {
-        let is_live = store.attempt_is_live(attempt).await?.unwrap_or(false);
-        let lines = store.read_logs(attempt, seen, LINES_AT_ONCE).await?;
-        for line in &lines {
-            println!("{} {}", line.at.format("%T%.3f"), line.line);
-            seen = line.seq;
-        }
-        if lines.len() as i64 == LINES_AT_ONCE {
-            continue;
-        }
-        if !follow || !is_live {
-            return Ok(ExitCode::SUCCESS);
-        }
-        let rung = async { while !matches!(bell.next().await, Ring::Log(id) if id == attempt) {} };
-        let _ = tokio::time::timeout(LOOK_EVERY, rung).await;
-    }
 }

@@ -17,6 +17,8 @@ use store::views::runs::{RunFilter, RunRow};
 /// With a task named: the newest attempts of each of its instances, and of how many of them.
 const ATTEMPTS: i64 = 50;
 const INSTANCES_WITH_ATTEMPTS: usize = 50;
+/// Instances that wait and are named while people wait for a run.
+const WAITING_SHOWN: i64 = 5;
 
 /// What is known of a run, for a table or as JSON.
 struct Shown {
@@ -84,6 +86,37 @@ async fn read(store: &Store, dag_id: &str, run_id: &str, task: Option<String>, l
         attempts,
         total,
     })
+}
+
+/// Where a run that has not ended stands, in a few lines: its tasks by state, and what those that wait wait for.
+pub async fn standing(store: &Store, dag_id: &str, run_id: &str) -> Result<String> {
+    let run = store.run_row(dag_id, run_id).await?.with_context(|| format!("{dag_id}/{run_id} is gone"))?;
+    let counts = store.instance_counts(run.id).await?;
+    let counts: Vec<String> = counts.iter().map(|(state, count)| format!("{count} {state}")).collect();
+    let mut lines = vec![match (run_waits(store, &run).await?, counts.is_empty()) {
+        (Some(waits), _) => format!("{}: {waits}", run.state),
+        (None, true) => run.state.to_string(),
+        (None, false) => format!("{}: {}", run.state, counts.join(", ")),
+    }];
+    let filter = InstanceFilter {
+        dag_id: Some(dag_id.to_owned()),
+        run_id: Some(run_id.to_owned()),
+        states: vec![TaskState::Queued, TaskState::UpForRetry, TaskState::UpForReschedule],
+        limit: WAITING_SHOWN,
+        ..InstanceFilter::default()
+    };
+    let (waiting, total) = store.list_instances(&filter).await?;
+    if !waiting.is_empty() {
+        let dag = store.dag_version(run.version_id).await?;
+        let why = Why { pools: store.list_pools().await?, states: HashMap::new(), dag: &dag };
+        lines.extend(
+            waiting.iter().map(|instance| format!("  {} {}", name(instance), why.standing(instance))),
+        );
+        if total > WAITING_SHOWN {
+            lines.push(format!("  and {} more", total - WAITING_SHOWN));
+        }
+    }
+    Ok(lines.join("\n"))
 }
 
 /// The states of the instances of each task, counted.
@@ -162,6 +195,22 @@ impl Why<'_> {
         match (derived, message) {
             (Some(derived), Some(message)) => Some(format!("{derived}: {message}")),
             (derived, message) => derived.or(message),
+        }
+    }
+
+    /// What a waiting instance waits for, in words that stay the same while it does.
+    fn standing(&self, instance: &InstanceRow) -> String {
+        let Some(task) = self.dag.tasks.get(instance.task.unsigned_abs() as usize) else {
+            return String::new();
+        };
+        match instance.state {
+            TaskState::Queued => self.queue(task.pool.as_deref(), task.pool_slots, &task.queue),
+            TaskState::UpForRetry => {
+                let message = instance.message.as_deref().map_or_else(String::new, first_line);
+                format!("is tried again: {message}")
+            }
+            _ if task.uses == "approve" => "waits for an answer: `streamify approval list`".to_owned(),
+            _ => format!("waits ({})", task.uses),
         }
     }
 

@@ -18,6 +18,16 @@ dag: ask
 tasks:
   ok: { uses: approve, with: { prompt: "publish {{ run.id }}?" } }
 "#;
+const ITEMS: &str = r#"
+dag: items
+tasks:
+  each: { uses: process, for_each: [x, y], with: { command: [echo, "item {{ item }}"] } }
+"#;
+const HELD: &str = r#"
+dag: held
+tasks:
+  t: { uses: process, pool: nobody_made, with: { command: ["true"] } }
+"#;
 const FOLLOW: &str = r#"
 dag: follow
 schedule: { assets: [lake/songs] }
@@ -28,7 +38,9 @@ tasks:
 fn dags(folder: &std::path::Path) -> std::path::PathBuf {
     let dags = folder.join("dags");
     std::fs::create_dir_all(&dags).unwrap();
-    for (name, content) in [("chain", CHAIN), ("ask", ASK), ("follow", FOLLOW)] {
+    for (name, content) in
+        [("chain", CHAIN), ("ask", ASK), ("items", ITEMS), ("held", HELD), ("follow", FOLLOW)]
+    {
         std::fs::write(dags.join(format!("{name}.yaml")), content).unwrap();
     }
     dags
@@ -116,6 +128,29 @@ fn backfill(up: &Up) {
     assert!(!again.status.success() && text(&again).contains("nothing to do"), "{}", text(&again));
     let late = up.command(&["backfill", "cancel", &id]);
     assert!(!late.status.success() && text(&late).contains("completed already"), "{}", text(&late));
+}
+
+#[test]
+fn who_waits_for_a_run_is_told_what_it_waits_for_and_for_how_long() {
+    let folder = open_folder();
+    let up = Up::start(&folder.path().join("data"), &dags(folder.path()));
+
+    let held = ["run", "trigger", "held", "--run-id", "h", "--wait", "--timeout", "3s", "--reason", "a try"];
+    let output = up.command(&held);
+    assert_eq!(output.status.code(), Some(124), "{}", text(&output));
+    let told = text(&output);
+    assert!(told.contains("t pool 'nobody_made' does not exist: `streamify pool set"), "{told}");
+    let page = up.get("/dags/held/runs/h");
+    assert!(page.contains("The pool nobody_made does not exist"), "{page}");
+    said(&up, &["run", "cancel", "held", "h", "--reason", "no pool"]);
+
+    let output = up.command(&["run", "trigger", "items", "--run-id", "i", "--wait"]);
+    assert!(output.status.success() && text(&output).contains("success"), "{}", text(&output));
+    let output = up.command(&["run", "logs", "items", "i", "each"]);
+    let told = text(&output);
+    assert!(!output.status.success() && told.contains("2 items") && told.contains("--map-index"), "{told}");
+    assert!(said(&up, &["run", "logs", "items", "i", "each", "--map-index", "1"]).contains("item y"));
+    assert!(up.stop());
 }
 
 #[test]
