@@ -4,7 +4,7 @@ use super::request::{self, dash, who};
 use super::{run_again, run_logs, run_show, run_wait};
 use crate::cli::RunCommand;
 use crate::config::Config;
-use crate::{node, output};
+use crate::{node, output, retention};
 use anyhow::{Result, bail};
 use model::RunState;
 use serde_json::Value;
@@ -15,8 +15,10 @@ use store::audit::{By, because};
 use store::runs::{NewRun, RunType};
 use store::views::runs::RunFilter;
 
-pub async fn run(config: Config, command: RunCommand) -> Result<ExitCode> {
+pub async fn run(mut config: Config, command: RunCommand) -> Result<ExitCode> {
     let store = node::connect(&config).await?;
+    node::share_settings(&mut config, &store).await?;
+    let store = retention::with_archive(&config, store);
     match command {
         RunCommand::Trigger { dag, params, run_id, wait, timeout, reason } => {
             let run_id = trigger(&store, &dag, &params, run_id, &reason).await?;
