@@ -5,13 +5,17 @@ use crate::duration;
 use chrono::format::{Item, StrftimeItems};
 use chrono::{DateTime, NaiveDate, SecondsFormat, TimeDelta, Utc};
 use chrono_tz::Tz;
-use minijinja::{Environment, Error, ErrorKind, Value};
+use minijinja::value::Rest;
+use minijinja::{Environment, Error, ErrorKind, State, Value};
+
+const WIDTH_DIGITS_MAX: usize = 4;
 
 pub(super) fn add_to(environment: &mut Environment<'static>) {
     environment.add_filter("strftime", strftime);
     environment.add_filter("date", |value: &str| strftime(value, "%Y-%m-%d", None));
     environment.add_filter("timestamp", |value: &str| instant(value).map(|instant| instant.timestamp()));
     environment.add_filter("shift", shift);
+    environment.add_filter("format", format);
     environment.set_unknown_method_callback(|_, value, method, args| match (value.as_str(), method, args) {
         (Some(text), "strftime", [format]) => {
             let format = format.as_str().ok_or_else(|| invalid("strftime takes a format".to_owned()))?;
@@ -32,6 +36,17 @@ fn strftime(value: &str, format: &str, zone: Option<&str>) -> Result<String, Err
         Some(name) => name.parse().map_err(|_| invalid(format!("'{name}' is no time zone")))?,
     };
     Ok(instant(value)?.with_timezone(&zone).format_with_items(items.into_iter()).to_string())
+}
+
+/// minijinja's own, but for widths and precisions: it would take any, and end the process where memory does not suffice.
+fn format(state: &State<'_, '_>, text: &Value, arguments: Rest<Value>) -> Result<Value, Error> {
+    let digits = text.as_str().unwrap_or_default().split(|c: char| !c.is_ascii_digit());
+    if text.as_str().is_some_and(|text| text.contains("%*") || text.contains(".*"))
+        || digits.map(str::len).max().unwrap_or(0) > WIDTH_DIGITS_MAX
+    {
+        return Err(invalid(format!("format: widths have at most {WIDTH_DIGITS_MAX} digits, and no `*`")));
+    }
+    minijinja::filters::format(state, text, arguments)
 }
 
 /// Later by a duration, or sooner: `shift("-1d")`.

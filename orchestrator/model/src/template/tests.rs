@@ -200,3 +200,16 @@ proptest! {
         }
     }
 }
+
+/// Found by mutation: a width that no memory holds ended the process.
+#[test]
+fn a_width_that_no_memory_holds_is_an_error() {
+    for text in [
+        "{{ '%9223372036854775807d' | format(1) }}",
+        "{{ '%.99999f' | format(1.5) }}",
+        "{{ '%*d' | format(99999, 1) }}",
+    ] {
+        assert!(rendered(text).unwrap_err().contains("widths"), "{text}");
+    }
+    assert_eq!(rendered("{{ '%05d of %s' | format(7, 'x') }}"), Ok(json!("00007 of x")));
+}
