@@ -41,6 +41,9 @@ pub struct Global {
     /// Write JSON for programs instead of tables for people
     #[arg(long, global = true)]
     pub json: bool,
+    /// How the log is written to standard error: text for people, json for programs
+    #[arg(long = "log-format", global = true, value_name = "FORMAT", value_parser = ["text", "json"])]
+    pub log_format: Option<String>,
 }
 
 #[derive(Subcommand)]
@@ -122,6 +125,28 @@ impl Command {
                 | Command::Generate(_)
                 | Command::Stream(_)
         )
+    }
+
+    /// It is about a platform that exists: which one is a matter of settings.
+    pub fn asks_a_platform(&self) -> bool {
+        let dag = |command: &DagCommand| {
+            use DagCommand::{List, Pause, Show, Ticks, Unpause};
+            matches!(command, List | Show { .. } | Pause(_) | Unpause(_) | Ticks { .. })
+        };
+        match self {
+            Command::Run(_)
+            | Command::Backfill(_)
+            | Command::Pool(_)
+            | Command::Approval(_)
+            | Command::Asset(_)
+            | Command::Reconcile
+            | Command::Sql { .. }
+            | Command::Db(_)
+            | Command::User { .. }
+            | Command::Login => true,
+            Command::Dag(command) => dag(command),
+            _ => false,
+        }
     }
 }
 

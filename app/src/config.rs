@@ -39,6 +39,7 @@ impl Config {
         let mut config = Self::layered(global.config_file.as_deref(), environment)?;
         config.json = global.json;
         config.flag("data_dir", global.data_dir.as_ref().map(|path| path.display().to_string()));
+        config.flag("log_format", global.log_format.clone());
         config.flag("dags_dir", global.dags_dir.as_ref().map(|path| path.display().to_string()));
         Ok(config)
     }
@@ -131,6 +132,11 @@ impl Config {
         self.entries.get(name).map_or("", |entry| &entry.value)
     }
 
+    /// Whether a flag, the environment or a file has said it.
+    pub fn is_said(&self, name: &str) -> bool {
+        self.entries.get(name).is_some_and(|entry| !matches!(entry.origin, Origin::Default | Origin::Cluster))
+    }
+
     pub fn optional(&self, name: &str) -> Option<&str> {
         Some(self.text(name)).filter(|value| !value.is_empty())
     }
@@ -172,6 +178,12 @@ impl Config {
 
     pub fn dags_dir(&self) -> PathBuf {
         absolute(self.text("dags_dir"))
+    }
+
+    /// The values that nobody may see.
+    pub fn secrets(&self) -> Vec<String> {
+        let secret = SETTINGS.iter().filter(|setting| setting.secret);
+        secret.filter_map(|setting| self.optional(setting.name)).map(str::to_string).collect()
     }
 
     /// (setting, shown value, origin) for people.

@@ -8,13 +8,18 @@ mod config;
 mod data_folder;
 mod embedded;
 mod lifecycle;
+mod limits;
+mod log_json;
+mod log_mask;
 mod node;
+mod node_health;
 mod offline;
 mod output;
 mod reconcile;
 mod retention;
 mod settings;
 mod telemetry;
+mod traces;
 mod warehouse_owner;
 
 use clap::Parser;
@@ -45,7 +50,19 @@ fn main() -> ExitCode {
 async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     let config = config::Config::load(&cli.global)?;
     telemetry::start(&config, cli.command.is_server())?;
-    match cli.command {
+    if cli.command.is_server() {
+        limits::raise_open_files();
+    }
+    let hint = cli.command.asks_a_platform().then(|| node::which_platform(&config)).flatten();
+    let answer = perform(config, cli.command).await;
+    match hint {
+        Some(hint) => answer.map_err(|error| anyhow::anyhow!("{error:#}\n{hint}")),
+        None => answer,
+    }
+}
+
+async fn perform(config: config::Config, command: Command) -> anyhow::Result<ExitCode> {
+    match command {
         Command::Up(arguments) => commands::up::run(config, arguments).await,
         Command::Node(arguments) => commands::node::run(config, arguments).await,
         Command::Broker(arguments) => commands::broker::run(arguments).await,

@@ -3,7 +3,9 @@
 use crate::addresses::Addresses;
 use crate::clock::SystemClock;
 use crate::config::Config;
+use crate::node_health;
 use crate::retention;
+use crate::traces::{self, Flow, Traces};
 use crate::warehouse_owner::WarehouseOwner;
 use anyhow::{Context, Result, bail};
 use chrono::{DateTime, Utc};
@@ -24,7 +26,7 @@ use tokio_util::task::TaskTracker;
 use web::{Web, WebConfig};
 
 /// The pages show what the engine counts, but are there before it.
-type EngineStats = Arc<OnceLock<Arc<Stats>>>;
+pub type EngineStats = Arc<OnceLock<Arc<Stats>>>;
 
 pub const CONNECTIONS: u32 = 24;
 /// Written by `up`, so that commands find the embedded Postgres; readable by its owner only.
@@ -80,6 +82,18 @@ pub async fn connect(config: &Config) -> Result<Store> {
     let store = Store::connect(url.trim(), CONNECTIONS).await?;
     store.schema_state().await?.check()?;
     Ok(store)
+}
+
+/// Which platform a command asks, for its errors, where nobody has said it.
+pub fn which_platform(config: &Config) -> Option<String> {
+    let said = config.is_said("data_dir") || config.is_said("database_url");
+    let folder = config.data_dir();
+    (!said).then(|| {
+        format!(
+            "This was about the platform of the data folder {}; --data, STREAMIFY_DATA_DIR or DATABASE_URL names another.",
+            folder.display()
+        )
+    })
 }
 
 pub fn lake_url(config: &Config) -> String {
@@ -170,7 +184,11 @@ impl Node {
         let mut engine_config = self.engine_config()?;
         let routes = engine_config.routes.clone();
         let stats = EngineStats::default();
-        let web = if self.parts.web { Some(self.web(&stats, clock.clone())?) } else { None };
+        let traces = self.traces(clock.now()).await?;
+        engine_config.tracer = traces.as_ref().map(|flow| flow.tracer.clone());
+        let told = traces.as_ref().map(|flow| flow.traces.clone());
+        self.start_monitor(&tasks, &cancel, &stats, told.clone(), clock.clone()).await?;
+        let web = if self.parts.web { Some(self.web("port", &stats, told, clock.clone())?) } else { None };
         let listener = match &web {
             Some(web) => Some(web.bind().await?),
             None => None,
@@ -203,6 +221,9 @@ impl Node {
         tasks.spawn(async move {
             if let Err(error) = engine.run(cancel).await {
                 tracing::error!("engine: {error:#}");
+            }
+            if let Some(traces) = traces {
+                traces.finish().await;
             }
             warehouse.close();
         });
@@ -267,6 +288,8 @@ impl Node {
         engine.task_slots = self.config.parsed("task_slots")?;
         engine.service_slots = self.config.parsed("service_slots")?;
         engine.lease_ttl = Duration::from_secs(self.config.parsed("lease_seconds")?);
+        engine.drain_grace = Duration::from_secs(self.config.parsed("drain_seconds")?);
+        engine.stop_grace = Duration::from_secs(self.config.parsed("stop_seconds")?);
         engine.scheduler = self.parts.scheduler;
         engine.worker = self.parts.worker;
         engine.retention = retention::policy(&self.config)?;
@@ -280,20 +303,61 @@ impl Node {
         Ok(engine)
     }
 
-    fn web(&self, stats: &EngineStats, clock: Arc<StoreClock>) -> Result<Web> {
-        let (owner, stats) = (self.warehouse.clone(), stats.clone());
+    async fn traces(&self, now: DateTime<Utc>) -> Result<Option<Flow>> {
+        match traces::Settings::of(&self.config, &self.name(), &host_name())? {
+            Some(settings) => Ok(Some(settings.start(self.store.clone(), http_client()?, now).await?)),
+            None => Ok(None),
+        }
+    }
+
+    /// A node without pages can still be watched.
+    async fn start_monitor(
+        &self,
+        tasks: &TaskTracker,
+        cancel: &CancellationToken,
+        stats: &EngineStats,
+        told: Option<Arc<Traces>>,
+        clock: Arc<StoreClock>,
+    ) -> Result<()> {
+        if self.parts.web || self.config.optional("monitor_port").is_none() {
+            return Ok(());
+        }
+        let monitor = self.web("monitor_port", stats, told, clock)?;
+        let (listener, stop) = (monitor.bind().await?, cancel.clone());
+        tracing::info!("metrics on http://{}/metrics", listener.local_addr()?);
+        tasks.spawn(async move {
+            if let Err(error) = monitor.serve_monitor(listener, stop).await {
+                tracing::error!("metrics: {error:#}");
+            }
+        });
+        Ok(())
+    }
+
+    fn web(
+        &self,
+        port: &'static str,
+        stats: &EngineStats,
+        told: Option<Arc<Traces>>,
+        clock: Arc<StoreClock>,
+    ) -> Result<Web> {
+        let (owner, stats, for_parts) = (self.warehouse.clone(), stats.clone(), stats.clone());
         let access = Arc::new(move || owner.get().ok());
         let figures = Arc::new(move || {
             let snapshot = stats.get().map(|stats| serde_json::to_value(stats.snapshot()));
-            snapshot.and_then(Result::ok).unwrap_or_default()
+            let mut figures = snapshot.and_then(Result::ok).unwrap_or_default();
+            if let (Some(told), Some(figures)) = (&told, figures.as_object_mut()) {
+                figures.extend(told.figures().map(|(name, count)| (name.to_string(), count)));
+            }
+            figures
         });
-        Ok(Web::new(self.store.clone(), access, clock, self.web_config()?, figures))
+        let web = Web::new(self.store.clone(), access, clock.clone(), self.web_config(port)?, figures);
+        Ok(web.with_node_parts(node_health::parts(self.config.data_dir(), clock, for_parts)))
     }
 
     /// Whoever is not logged in may look, but only where nobody else can reach the port.
-    fn web_config(&self) -> Result<WebConfig> {
+    fn web_config(&self, port: &'static str) -> Result<WebConfig> {
         let host: IpAddr = self.config.parsed("host")?;
-        let listen = SocketAddr::new(host, self.config.parsed("port")?);
+        let listen = SocketAddr::new(host, self.config.parsed(port)?);
         let anonymous = match self.config.text("anonymous") {
             "viewer" if listen.ip().is_loopback() => Some(Role::Viewer),
             "viewer" | "none" => None,

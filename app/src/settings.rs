@@ -86,6 +86,18 @@ pub const SETTINGS: &[Setting] = &[
     ),
     setting("task_slots", "STREAMIFY_TASK_SLOTS", "16", "tasks at once on this node"),
     setting("service_slots", "STREAMIFY_SERVICE_SLOTS", "16", "services at once on this node"),
+    setting(
+        "drain_seconds",
+        "STREAMIFY_DRAIN_SECONDS",
+        "20",
+        "when a node stops: its tasks may go on for so long before they are told to stop",
+    ),
+    setting(
+        "stop_seconds",
+        "STREAMIFY_STOP_SECONDS",
+        "10",
+        "a task that is told to stop may take so long before it is killed; a service says it in its file",
+    ),
     setting("lease_seconds", "STREAMIFY_LEASE_SECONDS", "30", "a node not heard of for so long is given up"),
     setting(
         "users",
@@ -164,6 +176,29 @@ pub const SETTINGS: &[Setting] = &[
         "",
         "who writes these e-mails: Streamify <alerts@example.org>",
     ),
+    setting(
+        "otlp_endpoint",
+        "OTEL_EXPORTER_OTLP_ENDPOINT",
+        "",
+        "traces go there by OTLP (HTTP/protobuf), such as http://127.0.0.1:4318; empty: no traces",
+    ),
+    setting(
+        "otlp_traces_endpoint",
+        "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
+        "",
+        "the same, as the whole URL of the traces",
+    ),
+    Setting {
+        name: "otlp_headers",
+        variable: "OTEL_EXPORTER_OTLP_HEADERS",
+        default: "",
+        about: "headers of that request: name=value,name=value",
+        secret: true,
+    },
+    setting("otlp_protocol", "OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf", "http/protobuf is the only one"),
+    setting("otlp_timeout_ms", "OTEL_EXPORTER_OTLP_TIMEOUT", "10000", "the longest such request"),
+    setting("service_name", "OTEL_SERVICE_NAME", "streamify", "service.name of the traces"),
+    setting("resource_attributes", "OTEL_RESOURCE_ATTRIBUTES", "", "more of them: name=value,name=value"),
     setting("log", "STREAMIFY_LOG", "", "log filter, such as info,engine=debug"),
     setting("log_format", "STREAMIFY_LOG_FORMAT", "text", "text or json"),
 ];

@@ -31,6 +31,15 @@ impl Database {
         Database { url: format!("{cluster}/{name}") }
     }
 
+    /// A statement to the server, from outside of this database: `{name}` stands for its name.
+    pub async fn on_the_server(&self, sql: &str) {
+        let (cluster, name) = self.url.rsplit_once('/').expect("the URL ends with the name");
+        let mut connection =
+            PgConnection::connect(&format!("{cluster}/streamify")).await.expect("the test cluster answers");
+        let statement = AssertSqlSafe(sql.replace("{name}", name));
+        sqlx::query(statement).execute(&mut connection).await.expect("the server does it");
+    }
+
     pub fn url(&self) -> &str {
         &self.url
     }

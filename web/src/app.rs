@@ -3,6 +3,7 @@
 use crate::auth::Attempts;
 use crate::bells::Bells;
 use crate::dashboard::Dashboard;
+use crate::health::NodeParts;
 use crate::metrics::HttpFigures;
 use model::Clock;
 use std::net::SocketAddr;
@@ -35,6 +36,7 @@ pub(crate) struct App {
     pub clock: Arc<dyn Clock>,
     pub config: WebConfig,
     pub stats: StatsSource,
+    pub node_parts: NodeParts,
     pub http: HttpFigures,
     pub bells: Bells,
     pub attempts: Attempts,
@@ -68,6 +70,7 @@ impl Web {
             clock,
             config,
             stats,
+            node_parts: Arc::new(Vec::new),
             http: HttpFigures::default(),
             bells,
             attempts: Attempts::default(),
@@ -76,5 +79,14 @@ impl Web {
             client: reqwest::Client::new(),
         };
         Web { app: Arc::new(app) }
+    }
+
+    /// The health page and the API also tell these.
+    #[must_use]
+    pub fn with_node_parts(mut self, parts: NodeParts) -> Web {
+        if let Some(app) = Arc::get_mut(&mut self.app) {
+            app.node_parts = parts;
+        }
+        self
     }
 }

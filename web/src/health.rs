@@ -1,6 +1,7 @@
 //! Is the system well? One judgement for the page and the API.
 
 use chrono::{DateTime, TimeDelta, Utc};
+use std::sync::Arc;
 use store::views::health::Health;
 
 /// A node that was not heard of for longer is not counted as live.
@@ -17,6 +18,9 @@ pub struct Part {
     pub last_seen: Option<DateTime<Utc>>,
 }
 
+/// What only the node itself knows of its machine: its disk, its clock, what its loops fail with.
+pub type NodeParts = Arc<dyn Fn() -> Vec<Part> + Send + Sync>;
+
 /// The parts that must be well, in the order of a page. A store that did not answer has no `Health` and never comes here.
 pub fn parts(health: &Health, now: DateTime<Utc>) -> Vec<Part> {
     let live: Vec<_> =
@@ -27,7 +31,12 @@ pub fn parts(health: &Health, now: DateTime<Utc>) -> Vec<Part> {
         planner.and_then(|duty| live.iter().find(|node| node.id == duty.node)).map(|node| node.last_seen_at);
     let waits = health.queue.oldest_queued_at.map(|at| now - at).filter(|wait| *wait > LONG_WAIT);
     vec![
-        Part { name: "database", healthy: true, words: database_words(health), last_seen: Some(now) },
+        Part {
+            name: "database",
+            healthy: health.read_only.is_none(),
+            words: database_words(health),
+            last_seen: Some(now),
+        },
         Part {
             name: "scheduler",
             healthy: planner_seen.is_some(),
@@ -86,7 +95,24 @@ pub fn parts(health: &Health, now: DateTime<Utc>) -> Vec<Part> {
     ]
 }
 
+/// Where the store does not answer.
+pub(crate) fn database_away(error: &store::Error) -> Part {
+    Part {
+        name: "database",
+        healthy: false,
+        words: format!(
+            "does not answer: {error}. Tasks go on while their lease is safe; the rest follows by itself"
+        ),
+        last_seen: None,
+    }
+}
+
 fn database_words(health: &Health) -> String {
+    if let Some(why) = health.read_only {
+        return format!(
+            "answers, but takes no writes: {why}. Nothing starts or ends; all goes on by itself when it takes them again"
+        );
+    }
     let ms = health.clock_skew_ms;
     if ms.abs() > 2_000 {
         return format!("answers; its clock differs from ours by {ms} ms");

@@ -15,7 +15,7 @@ mod dashboard;
 mod error;
 mod fold;
 mod headers;
-mod health;
+pub mod health;
 mod metrics;
 mod pages;
 mod schedule_words;

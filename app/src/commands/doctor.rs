@@ -1,15 +1,14 @@
 //! `streamify doctor`: each part looked at, and what to do where something is wrong.
 
-use crate::clock::SystemClock;
 use crate::config::Config;
-use crate::{node, offline, output};
+use crate::{limits, node, node_health, offline, output};
 use anyhow::Result;
-use model::Clock;
 use serde::Serialize;
 use std::process::ExitCode;
 use std::time::Duration;
 
 const KAFKA_TIMEOUT: Duration = Duration::from_secs(10);
+const WAREHOUSE_TIMEOUT: Duration = Duration::from_secs(60);
 /// Less free space than this is a warning.
 const FREE_BYTES_WANTED: u64 = 1 << 30;
 
@@ -17,11 +16,17 @@ const FREE_BYTES_WANTED: u64 = 1 << 30;
 struct Finding {
     part: &'static str,
     is_fine: bool,
+    /// It works, and may not for long.
+    is_warning: bool,
     said: String,
+    /// All that was found, for programs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    details: Option<serde_json::Value>,
 }
 
 pub async fn run(mut config: Config) -> Result<ExitCode> {
     let mut findings = vec![data_folder(&config), disk(&config), dags(&config)];
+    findings.extend([warning("files", limits::open_files()), warning("memory", limits::memory())]);
     findings.extend(database(&mut config).await);
     findings.push(kafka(&config).await);
     findings.push(lake(&config).await);
@@ -30,23 +35,32 @@ pub async fn run(mut config: Config) -> Result<ExitCode> {
     if config.json {
         output::json(&findings)?;
     } else {
-        for finding in &findings {
-            println!(
-                "{}  {:<10} {}",
-                if finding.is_fine { "ok  " } else { "FAIL" },
-                finding.part,
-                finding.said
-            );
-        }
+        let rows = findings.iter().map(|finding| {
+            let state = match (finding.is_fine, finding.is_warning) {
+                (false, _) => "FAIL",
+                (true, true) => "warn",
+                (true, false) => "ok",
+            };
+            vec![state.to_string(), finding.part.to_string(), finding.said.clone()]
+        });
+        println!("{}", output::table(&["state", "part", "what"], rows));
     }
     Ok(output::status(is_fine))
 }
 
 fn finding(part: &'static str, result: Result<String>) -> Finding {
     match result {
-        Ok(said) => Finding { part, is_fine: true, said },
-        Err(error) => Finding { part, is_fine: false, said: format!("{error:#}") },
+        Ok(said) => Finding { part, is_fine: true, is_warning: false, said, details: None },
+        Err(error) => {
+            Finding { part, is_fine: false, is_warning: false, said: format!("{error:#}"), details: None }
+        }
     }
+}
+
+/// What is low, but not a fault.
+fn warning(part: &'static str, result: Result<String>) -> Finding {
+    let is_warning = result.is_err();
+    Finding { is_fine: true, is_warning, ..finding(part, result) }
 }
 
 fn data_folder(config: &Config) -> Finding {
@@ -68,18 +82,17 @@ fn data_folder(config: &Config) -> Finding {
 
 fn disk(config: &Config) -> Finding {
     let folder = config.data_dir();
-    let free =
-        nix::sys::statvfs::statvfs(&folder).map(|stats| stats.blocks_available() * stats.fragment_size());
+    let free = node_health::free_bytes(&folder);
     finding(
         "disk",
         match free {
-            Ok(free) if free >= FREE_BYTES_WANTED => {
+            Some(free) if free >= FREE_BYTES_WANTED => {
                 Ok(format!("{:.1} GiB free", free as f64 / (1u64 << 30) as f64))
             }
-            Ok(free) => {
+            Some(free) => {
                 Err(anyhow::anyhow!("only {} MiB free in {}: make room", free >> 20, folder.display()))
             }
-            Err(error) => Err(anyhow::anyhow!("{}: {error}", folder.display())),
+            None => Err(anyhow::anyhow!("{} cannot be looked at", folder.display())),
         },
     )
 }
@@ -118,14 +131,26 @@ async fn database(config: &mut Config) -> Vec<Finding> {
         Err(error) => return vec![finding("postgres", Err(error))],
     };
     let shared = node::share_settings(config, &store).await;
+    let mut postgres = finding("postgres", shared.map(|()| "answers, schema is there".to_string()));
+    // The clock of this process may be wrong; heartbeats were written with the database's.
     let health = async {
-        let health = store.health(SystemClock.now()).await?;
-        Ok(serde_json::to_string(&health)?)
+        let now = store.clock().await?;
+        store.health(now).await.map(|health| (health, now))
     };
-    vec![
-        finding("postgres", shared.map(|()| "answers, schema is there".to_string())),
-        finding("engine", health.await),
-    ]
+    let (health, now) = match health.await {
+        Ok(found) => found,
+        Err(error) => return vec![postgres, finding("engine", Err(error.into()))],
+    };
+    postgres.details = serde_json::to_value(&health).ok();
+    let parts = web::health::parts(&health, now).into_iter().filter(|part| part.name != "database");
+    let of_engine = parts.map(|part| Finding {
+        part: part.name,
+        is_fine: part.healthy,
+        is_warning: false,
+        said: part.words,
+        details: None,
+    });
+    std::iter::once(postgres).chain(of_engine).collect()
 }
 
 async fn kafka(config: &Config) -> Finding {
@@ -164,7 +189,11 @@ async fn warehouse(config: &Config) -> Finding {
     })
     .await;
     let result = match opened {
-        Ok(Ok(_)) => Ok(format!("{url} opens")),
+        Ok(Ok(opened)) => match tokio::time::timeout(WAREHOUSE_TIMEOUT, opened.describe()).await {
+            Ok(Ok(said)) => Ok(format!("{url}: {said}")),
+            Ok(Err(error)) => Err(anyhow::anyhow!("{url}: {error}")),
+            Err(_) => Err(anyhow::anyhow!("{url} does not answer; is it reachable from here?")),
+        },
         Ok(Err(warehouse::Error::Owned { pid, .. })) => Ok(format!(
             "{url} is open in process {}",
             pid.map_or_else(|| "?".to_string(), |pid| pid.to_string())

@@ -79,3 +79,14 @@ fn a_command_without_a_platform_says_how_to_get_one() {
         &["DATABASE_URL", "streamify up"],
     );
 }
+
+#[test]
+fn an_error_about_a_platform_that_nobody_named_says_which_it_was_about() {
+    let folder = open_folder();
+    let hint = ["This was about", ".streamify", "--data", "DATABASE_URL"];
+    refused(streamify().args(["run", "show", "hello", "first"]).current_dir(folder.path()), &hint);
+    let named = streamify().args(["run", "list", "--data"]).arg(folder.path()).output().unwrap();
+    assert!(!text(&named).contains("This was about"), "{}", text(&named));
+    let no_platform = streamify().args(["kind", "show", "nothing"]).output().unwrap();
+    assert!(!no_platform.status.success() && !text(&no_platform).contains("This was about"));
+}

@@ -63,7 +63,12 @@ fn a_run_is_triggered_followed_and_read_and_the_platform_survives_a_kill() {
     let output = up.command(&["run", "trigger", "hello", "--wait"]);
     assert!(output.status.success(), "{}", text(&output));
     let output = up.command(&["doctor"]);
-    assert!(output.status.success(), "{}", text(&output));
+    let said = text(&output);
+    assert!(output.status.success(), "{said}");
+    assert!(said.contains("scheduler") && said.contains("planned by"), "{said}");
+    assert!(said.lines().all(|line| line.len() < 300 && !line.contains('{')), "a table for people: {said}");
+    let output = up.command(&["doctor", "--json"]);
+    assert!(text(&output).contains("\"oldest_snapshot_seconds\""), "all of it, for programs");
     assert!(up.stop(), "a stop by signal ends well");
 }
 

@@ -11,6 +11,7 @@ use crate::probes;
 use crate::realm::within;
 use crate::report;
 use crate::slots::{Class, Slot};
+use crate::trace;
 use crate::worker::Core;
 use model::task::Stream;
 use model::{Ending, Outcome, TaskError};
@@ -23,7 +24,7 @@ use store::attempts::{Claimed, OUTPUTS_MAX_BYTES};
 use tokio::task::JoinError;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
-use tracing::{debug, warn};
+use tracing::{Instrument, debug, warn};
 
 const MESSAGE_BYTES_MAX: usize = 16 << 10;
 /// A killed attempt gets so long to drop what it holds (child processes are killed by that) before its end is reported.
@@ -49,8 +50,14 @@ pub(crate) async fn run(core: Arc<Core>, live: Arc<Live>, claimed: Claimed, slot
     let _known = Known { core: &core, live: &live };
     core.ship.open(live.attempt_id);
     debug!(attempt = live.label, "started");
-    let end = execute(&core, &live, &claimed).await;
-    if tell_end(&core, &live, end, slot).await {
+    let began = core.clock.now();
+    let end = polished(&core, execute(&core, &live, &claimed).await);
+    let span = trace::Ended::of(&core, &claimed, began, &end);
+    let is_stored = tell_end(&core, &live, end, slot).await;
+    if let Some(span) = span {
+        span.tell(&core, is_stored);
+    }
+    if is_stored {
         return;
     }
     let why = match live.cause() {
@@ -66,7 +73,6 @@ async fn tell_end(core: &Arc<Core>, live: &Live, end: End, slot: Slot) -> bool {
     if live.lost.is_cancelled() {
         return false;
     }
-    let end = polished(core, end);
     if let Some(line) = last_line(&end) {
         core.ship.log(live.attempt_id, Stream::System, line);
     }
@@ -119,15 +125,16 @@ async fn execute(core: &Arc<Core>, live: &Arc<Live>, claimed: &Claimed) -> End {
         live.tell_ready();
     }
     let _watched = watch.map(|watch| {
-        AbortOnDropHandle::new(tokio::spawn(within(probes::watch(core.clone(), live.clone(), watch))))
+        AbortOnDropHandle::new(tokio::spawn(
+            within(probes::watch(core.clone(), live.clone(), watch)).in_current_span(),
+        ))
     });
     let told_all = CancellationToken::new();
-    let reporter = AbortOnDropHandle::new(tokio::spawn(within(report::pass_on(
-        core.clone(),
-        live.clone(),
-        told_all.clone(),
-    ))));
-    let mut job = AbortOnDropHandle::new(tokio::spawn(within(async move { kind.run(context).await })));
+    let passing_on = report::pass_on(core.clone(), live.clone(), told_all.clone());
+    let reporter = AbortOnDropHandle::new(tokio::spawn(within(passing_on).in_current_span()));
+    let began = core.clock.now();
+    let job = within(async move { kind.run(context).await }).in_current_span();
+    let mut job = AbortOnDropHandle::new(tokio::spawn(job));
     let returned = tokio::select! {
         biased;
         returned = &mut job => Some(returned),
@@ -143,7 +150,9 @@ async fn execute(core: &Arc<Core>, live: &Arc<Live>, claimed: &Claimed) -> End {
         _ = reporter => {}
         () = live.lost.cancelled() => {}
     }
-    kept_promises(&task.outputs, end_of(returned, live))
+    let end = kept_promises(&task.outputs, end_of(returned, live));
+    trace::task_ended(core, claimed, began, &end);
+    end
 }
 
 /// What is done must have given what it promised.

@@ -1,6 +1,7 @@
 //! What a node is told about itself.
 
 use chrono::TimeDelta;
+use model::trace::Tracer;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -42,6 +43,8 @@ pub struct EngineConfig {
     pub conns: BTreeMap<String, Value>,
     /// `secret.*` in templates; their values are never shown in logs.
     pub secrets: BTreeMap<String, String>,
+    /// Takes spans; `None` where nobody asked for traces.
+    pub tracer: Option<Tracer>,
 }
 
 impl EngineConfig {
@@ -65,6 +68,7 @@ impl EngineConfig {
             vars: BTreeMap::new(),
             conns: BTreeMap::new(),
             secrets: BTreeMap::new(),
+            tracer: None,
         }
     }
 

@@ -5,6 +5,7 @@ use crate::live::Live;
 use crate::platform::StorePlatform;
 use crate::probes::Watch;
 use crate::sink::AttemptSink;
+use crate::trace;
 use crate::worker::Core;
 use model::dag::TaskDef;
 use model::template::{
@@ -68,6 +69,7 @@ pub(crate) fn build(
         cancel: live.cancel.clone(),
         grace: live.grace,
         stop_signal: service.and_then(|service| service.stop_signal.clone()),
+        traceparent: trace::handed_on(core, claimed),
         sink: Arc::new(sink),
         platform: Arc::new(StorePlatform::new(core.store.clone(), core.clock.clone())),
     };

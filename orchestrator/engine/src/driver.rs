@@ -37,10 +37,10 @@ impl Driver {
         let claim = core.claim(&reservation);
         let promoted = core.store.promote(core.clock.now(), RUNS_MAX, claim.as_ref()).await?;
         let count = promoted.len();
-        for (_, advanced) in promoted {
+        for (run, advanced) in promoted {
             // Each keeps the call open until all are started.
             let part = reservation.split_off(advanced.claimed.iter().map(class_of));
-            core.follow_up(advanced, part);
+            core.follow_up(run, advanced, part);
         }
         Ok(count)
     }
@@ -59,7 +59,7 @@ impl Driver {
                 Ok(advanced) => {
                     done += 1;
                     next = earlier(next, advanced.wake_at);
-                    core.follow_up(advanced, reservation);
+                    core.follow_up(run, advanced, reservation);
                 }
                 // Another node was faster.
                 Err(store::Error::Stale { .. } | store::Error::NotFound { .. }) => {}

@@ -114,9 +114,9 @@ async fn end_batch(core: &Arc<Core>, batch: Vec<Request>) {
     let call = core.store.finish_batch(ends, core.clock.now(), claim.as_ref());
     match tokio::time::timeout(CALL_MAX, call).await.unwrap_or_else(|_| Err(no_answer())) {
         Ok(Finished { runs, stale }) => {
-            for (_, advanced) in runs {
+            for (run, advanced) in runs {
                 let part = reservation.split_off(advanced.claimed.iter().map(class_of));
-                core.follow_up(advanced, part);
+                core.follow_up(run, advanced, part);
             }
             drop(reservation);
             let stale: HashSet<i64> = stale.into_iter().collect();

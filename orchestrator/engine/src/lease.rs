@@ -111,8 +111,8 @@ impl Lease {
                         "the store held it for this node, which does not run it (its claim or its end got lost): given back"
                     );
                     core.stats.orphans_returned.fetch_add(1, Relaxed);
-                    for (_, advanced) in runs {
-                        core.follow_up(advanced, core.slots.reserve(0));
+                    for (run, advanced) in runs {
+                        core.follow_up(run, advanced, core.slots.reserve(0));
                     }
                 }
             }

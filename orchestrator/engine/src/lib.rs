@@ -47,6 +47,7 @@ mod store_clock;
 mod supervisor;
 mod suspects;
 mod sweep;
+mod trace;
 mod triggers;
 mod worker;
 

@@ -31,6 +31,7 @@ pub(crate) enum Cause {
 pub(crate) struct Live {
     pub attempt_id: i64,
     pub lease: i64,
+    pub run: i64,
     pub class: Class,
     /// `dag/run/task[map_index] try n`, for people.
     pub label: String,
@@ -78,6 +79,7 @@ impl Live {
         Live {
             attempt_id: claimed.attempt_id,
             lease: claimed.lease,
+            run: claimed.run,
             class: if service.is_some() { Class::Service } else { Class::Task },
             label: label(claimed),
             grace: service.map_or(stop_grace, |service| service.stop_grace),

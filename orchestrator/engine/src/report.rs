@@ -125,7 +125,7 @@ async fn mark_ready(core: &Arc<Core>, live: &Live) {
         core.store.mark_ready(live.attempt_id, live.lease, core.clock.now(), claim.as_ref())
     });
     if let Some(advanced) = told.await {
-        core.follow_up(advanced, reservation);
+        core.follow_up(live.run, advanced, reservation);
     }
 }
 

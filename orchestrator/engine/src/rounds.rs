@@ -79,6 +79,7 @@ async fn turn<R: Round>(mut round: R, bell: Bell, frame: Frame) {
             Err(error) => {
                 failures += 1;
                 frame.stats.failed(R::NAME);
+                frame.stats.failed_because(R::NAME, &error);
                 warn!(loop_name = R::NAME, failures, %error, "a round failed and will be repeated");
                 // Rings do not shorten this pause: what failed would only fail more often.
                 tokio::select! {

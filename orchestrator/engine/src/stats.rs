@@ -9,6 +9,8 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
+const ERROR_BYTES_MAX: usize = 500;
+
 #[derive(Debug, Default)]
 pub struct Stats {
     loops: Mutex<BTreeMap<&'static str, LoopFigures>>,
@@ -41,6 +43,8 @@ pub struct LoopFigures {
     pub busy_micros: u64,
     /// `None` until the first round has succeeded.
     pub last_tick_at: Option<DateTime<Utc>>,
+    /// Why the last round failed; `None` once one has succeeded.
+    pub error: Option<String>,
 }
 
 /// All figures at one moment.
@@ -84,6 +88,7 @@ impl Stats {
         self.of_loop(name, |figures| {
             figures.ticks += 1;
             figures.last_tick_at = Some(at);
+            figures.error = None;
         });
     }
 
@@ -98,6 +103,12 @@ impl Stats {
 
     pub(crate) fn failed(&self, name: &'static str) {
         self.of_loop(name, |figures| figures.errors += 1);
+    }
+
+    /// Of the round that has just failed.
+    pub(crate) fn failed_because(&self, name: &'static str, error: &dyn std::fmt::Display) {
+        let text = crate::mask::cut(error.to_string(), ERROR_BYTES_MAX);
+        self.of_loop(name, |figures| figures.error = Some(text));
     }
 
     pub(crate) fn restarted(&self, name: &'static str) {

@@ -84,6 +84,11 @@ impl StoreClock {
         Ok(())
     }
 
+    /// What this machine's own clock lacks of the store's; negative where it is ahead.
+    pub fn skew(&self) -> TimeDelta {
+        TimeDelta::microseconds(self.offset.load(Relaxed))
+    }
+
     /// Whether no clock was set for so long.
     pub(crate) fn is_steady_for(&self, time: TimeDelta) -> bool {
         micros(self.now()).saturating_sub(self.set_at.load(Relaxed))
@@ -137,6 +142,7 @@ mod tests {
         let (local, there) = (at(300), at(0));
         let clock = StoreClock::start(local.clone(), Arc::new(SameClock(there.clone()))).await.unwrap();
         assert_eq!(seconds(&*clock), 0);
+        assert_eq!(clock.skew(), TimeDelta::seconds(-300), "this machine is ahead");
         local.advance(TimeDelta::seconds(10));
         assert_eq!(seconds(&*clock), 10, "without asking");
         there.advance(TimeDelta::seconds(15));

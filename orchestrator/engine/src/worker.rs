@@ -17,6 +17,7 @@ use crate::rows::Rows;
 use crate::slots::{Class, Reservation, Slots};
 use crate::stats::Stats;
 use crate::store_clock::StoreClock;
+use crate::trace;
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use model::Registry;
@@ -29,7 +30,7 @@ use store::attempts::{Claim, Claimed};
 use store::runs::Advanced;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tracing::{debug, info, warn};
+use tracing::{Instrument, debug, info, warn};
 
 /// Attempts taken by one call.
 pub(crate) const CLAIM_MAX: usize = 64;
@@ -133,17 +134,19 @@ impl Core {
             let slot = reservation.take(live.class);
             self.stats.attempts_started.fetch_add(1, Relaxed);
             self.live().insert(live.attempt_id, live.clone());
-            self.attempts.spawn(within(attempt::run(self.clone(), live, claimed, slot)));
+            let span = trace::log_span(&claimed);
+            self.attempts.spawn(within(attempt::run(self.clone(), live, claimed, slot)).instrument(span));
             self.bells.sweep.ring();
         }
     }
 
     /// Follows up on one step of a run.
-    pub fn follow_up(self: &Arc<Self>, advanced: Advanced, reservation: Reservation) {
+    pub fn follow_up(self: &Arc<Self>, run: i64, advanced: Advanced, reservation: Reservation) {
         if advanced.finished.is_some() || advanced.wake_at.is_some_and(|at| self.alarm.is_too_late_for(at)) {
             self.bells.driver.ring();
         }
         if advanced.finished.is_some() {
+            trace::run_ended(self, run);
             self.bells.triggers.ring();
         }
         if advanced.queued > advanced.claimed.len() {

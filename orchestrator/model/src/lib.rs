@@ -29,6 +29,7 @@ pub mod task;
 pub mod template;
 #[cfg(test)]
 mod testing;
+pub mod trace;
 pub mod trigger_rule;
 pub mod window;
 

@@ -101,6 +101,8 @@ pub struct TaskContext {
     pub grace: Duration,
     /// For processes of a service: what they are sent first (`TERM`, `INT`, `HUP`, `QUIT`); `None` for TERM.
     pub stop_signal: Option<String>,
+    /// The span that this try is, for those it calls (W3C Trace Context); `None` where nobody takes traces.
+    pub traceparent: Option<String>,
     pub sink: Arc<dyn Sink>,
     pub platform: Arc<dyn Platform>,
 }

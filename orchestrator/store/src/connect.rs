@@ -2,8 +2,9 @@
 
 use crate::{Error, Result};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{ConnectOptions, Connection, PgPool};
+use sqlx::{ConnectOptions, Connection, PgConnection, PgPool};
 use std::str::FromStr;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::time::Duration;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -36,11 +37,40 @@ pub(crate) async fn pool(url: &str, connections: u32) -> Result<PgPool> {
                 if meta.idle_for >= TESTED_AFTER_IDLE {
                     connection.ping().await?;
                 }
-                Ok(true)
+                takes_writes(connection).await
             })
         })
         .connect_lazy_with(options);
     Ok(pool)
+}
+
+/// Sessions still to be looked at since the server refused a write.
+static SUSPECTS: AtomicU32 = AtomicU32::new(0);
+/// More than any pool of ours has.
+const SUSPECTS_AFTER_REFUSAL: u32 = 128;
+
+/// Whoever sees an error of the server tells it here.
+pub(crate) fn note_refusal(error: &sqlx::Error) {
+    const READ_ONLY: &str = "25006";
+    if matches!(error, sqlx::Error::Database(db) if db.code().as_deref() == Some(READ_ONLY)) {
+        SUSPECTS.store(SUSPECTS_AFTER_REFUSAL, Relaxed);
+    }
+}
+
+/// A session keeps the default that it began with: one that began while the database was set to read-only would stay so for ever. It is
+/// given up for a new one.
+async fn takes_writes(connection: &mut PgConnection) -> std::result::Result<bool, sqlx::Error> {
+    let one_less = |left: u32| left.checked_sub(1);
+    if SUSPECTS.fetch_update(Relaxed, Relaxed, one_less).is_err() {
+        return Ok(true);
+    }
+    let read_only: bool = sqlx::query_scalar("select current_setting('default_transaction_read_only')::bool")
+        .fetch_one(connection)
+        .await?;
+    if read_only {
+        SUSPECTS.store(SUSPECTS_AFTER_REFUSAL, Relaxed);
+    }
+    Ok(!read_only)
 }
 
 fn options(url: &str) -> Result<PgConnectOptions> {

@@ -21,7 +21,14 @@ pub enum Error {
     #[error("postgres: {message}")]
     Connect { message: String },
     #[error("postgres: {0}")]
-    Db(#[from] sqlx::Error),
+    Db(#[source] sqlx::Error),
+}
+
+impl From<sqlx::Error> for Error {
+    fn from(error: sqlx::Error) -> Self {
+        crate::connect::note_refusal(&error);
+        Error::Db(error)
+    }
 }
 
 impl Error {

@@ -150,6 +150,12 @@ impl Store {
         row.map(RunRow::into_run).transpose()
     }
 
+    /// By its internal number.
+    pub async fn run_by_number(&self, run: i64) -> Result<Option<Run>> {
+        let row = sqlx::query_as::<_, RunRow>(BY_NUMBER).bind(run).fetch_optional(&self.pool).await?;
+        row.map(RunRow::into_run).transpose()
+    }
+
     /// Whether a task of the run has failed so far.
     pub async fn has_failures(&self, run: i64) -> Result<bool> {
         let failed = sqlx::query_scalar(
@@ -296,6 +302,11 @@ const BY_NAME: &str = "
 select id, dag_id, run_id, version_id, run_type, state, window_start, window_end, logical_date, run_after, params::text as params,
     requested_by, note, queued_at, started_at, ended_at, cancel_requested_at
 from runs where dag_id = $1 and run_id = $2";
+
+const BY_NUMBER: &str = "
+select id, dag_id, run_id, version_id, run_type, state, window_start, window_end, logical_date, run_after, params::text as params,
+    requested_by, note, queued_at, started_at, ended_at, cancel_requested_at
+from runs where id = $1";
 
 pub(crate) async fn trigger_on(conn: &mut PgConnection, run: &NewRun, now: DateTime<Utc>) -> Result<Run> {
     let known = sqlx::query_scalar::<_, bool>(

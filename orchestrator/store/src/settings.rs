@@ -20,6 +20,19 @@ impl Store {
         Ok(())
     }
 
+    /// What tells this database from all others, made when somebody first asks for it.
+    pub async fn platform_id(&self, now: DateTime<Utc>) -> Result<String> {
+        sqlx::query(
+            "insert into settings (name, value, updated_at) values ('platform_id', gen_random_uuid()::text, $1)
+             on conflict (name) do nothing",
+        )
+        .bind(now)
+        .execute(&self.pool)
+        .await?;
+        let id = sqlx::query_scalar("select value from settings where name = 'platform_id'");
+        Ok(id.fetch_one(&self.pool).await?)
+    }
+
     pub async fn settings(&self) -> Result<BTreeMap<String, String>> {
         let rows: Vec<(String, String)> =
             sqlx::query_as("select name, value from settings order by name").fetch_all(&self.pool).await?;

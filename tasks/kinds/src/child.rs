@@ -26,8 +26,15 @@ const END_LOOK_EVERY: Duration = Duration::from_millis(1);
 /// What was written before the end is read within this time.
 const REST_MAX: Duration = Duration::from_secs(5);
 /// What may hold the store's address or a secret is not handed on.
-const WITHHELD: [&str; 5] =
-    ["DATABASE_URL", "DATABASE_URL_FILE", "PGPASSWORD", "STREAMIFY_SMTP_URL", "STREAMIFY_SMTP_URL_FILE"];
+const WITHHELD: [&str; 7] = [
+    "DATABASE_URL",
+    "DATABASE_URL_FILE",
+    "PGPASSWORD",
+    "STREAMIFY_SMTP_URL",
+    "STREAMIFY_SMTP_URL_FILE",
+    "OTEL_EXPORTER_OTLP_HEADERS",
+    "OTEL_EXPORTER_OTLP_HEADERS_FILE",
+];
 
 pub struct Ended {
     pub status: ExitStatus,
@@ -132,6 +139,11 @@ fn surround(command: &mut Command, ctx: &TaskContext, env: &Env) {
         if WITHHELD.contains(&&*text) || text.starts_with("STREAMIFY_SECRET_") {
             command.env_remove(&name);
         }
+    }
+    // Ours, if there is one, is none of theirs.
+    command.env_remove("TRACEPARENT").env_remove("TRACESTATE");
+    if let Some(traceparent) = &ctx.traceparent {
+        command.env("TRACEPARENT", traceparent);
     }
     command
         .env(NODE_VARIABLE, &env.node)

@@ -16,6 +16,8 @@ use std::sync::Arc;
 
 /// More of an answer is not kept.
 const BODY_BYTES_MAX: usize = 64 * 1024;
+/// W3C Trace Context: whom the work of the called one belongs to.
+const TRACEPARENT: &str = "traceparent";
 const METHODS: [&str; 6] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"];
 
 #[derive(Deserialize, JsonSchema)]
@@ -47,13 +49,17 @@ impl Http {
         Http { env }
     }
 
-    fn request(&self, with: With) -> Result<reqwest::RequestBuilder, TaskError> {
+    fn request(&self, with: With, traceparent: Option<&str>) -> Result<reqwest::RequestBuilder, TaskError> {
         let has_body = with.json.is_some() || with.body.is_some();
         let name =
             with.method.unwrap_or_else(|| if has_body { "POST" } else { "GET" }.to_string()).to_uppercase();
         let method =
             name.parse().map_err(|_| TaskError::Fail(format!("with.method: `{name}` is no HTTP method")))?;
         let mut request = self.env.http.request(method, &with.url);
+        let is_traced = with.headers.keys().any(|name| name.eq_ignore_ascii_case(TRACEPARENT));
+        if let Some(traceparent) = traceparent.filter(|_| !is_traced) {
+            request = request.header(TRACEPARENT, traceparent);
+        }
         for (name, value) in &with.headers {
             request = request.header(name, &value.0);
         }
@@ -100,7 +106,7 @@ impl Task for Http {
         let with: With = with::read(&ctx.with)?;
         let expected = with.expect_status.clone();
         let shown = address::page(&with.url);
-        let request = self.request(with)?;
+        let request = self.request(with, ctx.traceparent.as_deref())?;
         let sent = tokio::select! {
             sent = request.send() => sent,
             () = ctx.cancel.cancelled() => return Err(TaskError::Cancelled),

@@ -17,7 +17,10 @@ pub async fn health(State(app): State<Shared>) -> Result<Response, ApiError> {
         Ok(found) => found,
         Err(error) => {
             tracing::error!(%error, "health: the database does not answer");
-            let body = json!({ "metadatabase": { "status": "unhealthy" } });
+            let away = health::database_away(&error);
+            let node = node_json(&(app.node_parts)());
+            let body =
+                json!({ "metadatabase": { "status": "unhealthy", "message": away.words }, "node": node });
             return Ok((StatusCode::SERVICE_UNAVAILABLE, Json(body)).into_response());
         }
     };
@@ -30,15 +33,23 @@ pub async fn health(State(app): State<Shared>) -> Result<Response, ApiError> {
     };
     let (scheduler, workers) = (named("scheduler"), named("workers"));
     let body = json!({
-        "metadatabase": { "status": "healthy" },
+        "metadatabase": { "status": status(named("database")), "message": named("database").map(|part| &part.words) },
         "scheduler": { "status": status(scheduler), "latest_scheduler_heartbeat": seen(scheduler) },
         "triggerer": { "status": null, "latest_triggerer_heartbeat": null },
         "dag_processor": { "status": status(workers), "latest_dag_processor_heartbeat": seen(workers) },
         "workers": { "status": status(workers), "latest_worker_heartbeat": seen(workers) },
         "queue": { "status": status(named("queue")), "queued_attempts": found.queue.queued_attempts, "running_attempts": found.queue.running_attempts },
+        "node": node_json(&(app.node_parts)()),
         "invariants": { "status": status(named("invariants")), "violations": found.invariants },
     });
     Ok(Json(body).into_response())
+}
+
+/// What this node says of its own machine.
+fn node_json(parts: &[Part]) -> Value {
+    let word = |part: &Part| if part.healthy { "healthy" } else { "unhealthy" };
+    let named = |part: &Part| (part.name.to_string(), json!({ "status": word(part), "message": part.words }));
+    Value::Object(parts.iter().map(named).collect())
 }
 
 pub async fn version() -> Json<Value> {

@@ -62,35 +62,54 @@ struct TableLine {
 
 pub async fn page(State(app): State<Shared>, viewer: Viewer) -> Page {
     let now = app.clock.now();
-    let found = app.store.health(now).await?;
-    let parts = health::parts(&found, now);
+    let found = app.store.health(now).await;
+    let mut parts = match &found {
+        Ok(found) => health::parts(found, now),
+        Err(error) => vec![health::database_away(error)],
+    };
+    parts.extend((app.node_parts)());
     let word = |healthy: bool| if healthy { "healthy" } else { "unhealthy" };
-    let invariants = serde_json::to_value(&found.invariants).unwrap_or_default();
     let stats = (app.stats)();
-    show(&HealthPage {
+    let mut page = HealthPage {
         shell: Shell::new(&app, viewer, "health", "Health", "/health"),
         overall: ui::badge(word(parts.iter().all(|part| part.healthy))),
         parts: parts
             .into_iter()
             .map(|part| PartCard { name: part.name, state: ui::badge(word(part.healthy)), words: part.words })
             .collect(),
-        nodes: found.nodes.iter().map(|node| node_line(node, now)).collect(),
-        duties: duties(&found, now),
-        invariants: figures::flat(&invariants)
-            .into_iter()
-            .map(|(name, count)| {
-                let holds = count == "0";
-                (name.replace('_', " "), count, holds)
-            })
-            .collect(),
-        tables: tables(&found),
-        pruned: found.pruned.iter().map(|row| pruned_line(row, now)).collect(),
+        nodes: Vec::new(),
+        duties: Vec::new(),
+        invariants: Vec::new(),
+        tables: Vec::new(),
+        pruned: Vec::new(),
         stats: if stats.as_object().is_some_and(serde_json::Map::is_empty) {
             Vec::new()
         } else {
             figures::flat(&stats)
         },
-    })
+    };
+    if let Ok(found) = &found {
+        page.tell(found, now);
+    }
+    show(&page)
+}
+
+impl HealthPage {
+    /// What only the store knows.
+    fn tell(&mut self, found: &Health, now: DateTime<Utc>) {
+        let invariants = serde_json::to_value(&found.invariants).unwrap_or_default();
+        self.nodes = found.nodes.iter().map(|node| node_line(node, now)).collect();
+        self.duties = duties(found, now);
+        self.invariants = figures::flat(&invariants)
+            .into_iter()
+            .map(|(name, count)| {
+                let holds = count == "0";
+                (name.replace('_', " "), count, holds)
+            })
+            .collect();
+        self.tables = tables(found);
+        self.pruned = found.pruned.iter().map(|row| pruned_line(row, now)).collect();
+    }
 }
 
 fn node_line(node: &NodeHealth, now: DateTime<Utc>) -> NodeLine {

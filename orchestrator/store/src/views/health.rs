@@ -13,6 +13,8 @@ pub struct Health {
     pub queue: QueueHealth,
     pub invariants: Invariants,
     pub tables: Vec<TableHealth>,
+    /// Why the server takes no writes, if it does not: a standby, or a setting.
+    pub read_only: Option<&'static str>,
     /// What was removed for its age so far; `passes` counts the looks for it.
     pub pruned: Vec<Pruning>,
     /// The server's clock minus the caller's, in milliseconds: nodes decide by their own clocks.
@@ -105,9 +107,22 @@ impl Store {
             queue: self.queue_health().await?,
             invariants: self.invariants().await?,
             tables: self.table_health().await?,
+            read_only: self.read_only().await?,
             pruned: self.prunings().await?,
             oldest_snapshot_seconds: self.oldest_snapshot_seconds().await?,
             clock_skew_ms: TimeDelta::num_milliseconds(&(server_now - now)),
+        })
+    }
+
+    async fn read_only(&self) -> Result<Option<&'static str>> {
+        let (standby, by_setting): (bool, bool) =
+            sqlx::query_as("select pg_is_in_recovery(), current_setting('transaction_read_only')::bool")
+                .fetch_one(&self.pool)
+                .await?;
+        Ok(match (standby, by_setting) {
+            (true, _) => Some("it is a standby"),
+            (false, true) => Some("default_transaction_read_only is on"),
+            (false, false) => None,
         })
     }
 

@@ -140,3 +140,33 @@ async fn connections_that_died_in_the_pool_are_replaced() {
     assert!(killed > 0);
     world.store.advance(run, now(), None).await.unwrap();
 }
+
+#[tokio::test]
+async fn sessions_that_began_read_only_are_given_up_when_the_database_takes_writes_again() {
+    let world = world().await;
+    let database = &world.database;
+    database.on_the_server("alter database {name} set default_transaction_read_only = on").await;
+    let store = Store::connect(database.url(), 3).await.unwrap();
+    let write = || store.put_setting("name", "value", now());
+    let refused = write().await.unwrap_err().to_string();
+    assert!(refused.contains("read-only transaction"), "{refused}");
+    assert_eq!(store.health(now()).await.unwrap().read_only, Some("default_transaction_read_only is on"));
+
+    database.on_the_server("alter database {name} reset default_transaction_read_only").await;
+    // A few tries: other tests of this process acquire sessions of their own meanwhile.
+    let mut refusals = 0;
+    while let Err(error) = write().await {
+        refusals += 1;
+        assert!(refusals < 1_000, "{error}");
+    }
+    assert_eq!(store.settings().await.unwrap()["name"], "value");
+    assert_eq!(store.health(now()).await.unwrap().read_only, None);
+}
+
+#[tokio::test]
+async fn a_platform_keeps_its_id_and_no_other_has_it() {
+    let (one, other) = (world().await, world().await);
+    let id = one.store.platform_id(now()).await.unwrap();
+    assert_eq!(one.store.platform_id(now()).await.unwrap(), id);
+    assert_ne!(other.store.platform_id(now()).await.unwrap(), id);
+}

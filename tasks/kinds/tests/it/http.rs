@@ -1,21 +1,45 @@
 //! `http` against a real server.
 
-use crate::support::Bench;
+use crate::support::{Bench, TRACEPARENT};
 use axum::Router;
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode};
 use axum::routing::{get, post};
-use model::{Outcome, TaskError};
+use model::{Outcome, TaskContext, TaskError};
 use serde_json::json;
 
 async fn server() -> String {
     let router = Router::new()
         .route("/echo", post(|body: String| async move { body }))
+        .route("/traceparent", get(|headers: HeaderMap| async move { seen(&headers) }))
         .route("/missing", get(|| async { (StatusCode::NOT_FOUND, "no such thing") }))
         .route("/busy", get(|| async { StatusCode::SERVICE_UNAVAILABLE }));
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(async move { axum::serve(listener, router).await });
     format!("http://{address}")
+}
+
+fn seen(headers: &HeaderMap) -> String {
+    headers
+        .get_all("traceparent")
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .collect::<Vec<_>>()
+        .join(";")
+}
+
+#[tokio::test]
+async fn the_called_one_learns_whose_trace_it_is_in_unless_the_task_says_another() {
+    let (bench, url) = (Bench::new(), format!("{}/traceparent", server().await));
+    let body = |outcome| match outcome {
+        Ok(Outcome::Done { outputs }) => outputs["body"].as_str().map(str::to_owned),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(body(bench.run("http", json!({"url": url})).await).as_deref(), Some(TRACEPARENT));
+    let own = json!({"url": url, "headers": {"Traceparent": "own"}});
+    assert_eq!(body(bench.run("http", own).await).as_deref(), Some("own"));
+    let untraced = TaskContext { traceparent: None, ..bench.context(json!({"url": url})) };
+    assert_eq!(body(bench.run_as("http", untraced).await).as_deref(), Some(""));
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! `process` with real programs.
 
-use crate::support::Bench;
+use crate::support::{Bench, TRACEPARENT};
 use model::{Outcome, TaskError};
 use serde_json::json;
 use std::time::Duration;
@@ -19,7 +19,9 @@ async fn the_environment_names_the_attempt() {
     let bench = Bench::new();
     bench.run("process", json!({"command": ["env"]})).await.unwrap();
     let lines = bench.told.text();
-    for wanted in ["STREAMIFY_DAG_ID=d", "STREAMIFY_ATTEMPT_ID=7", "COLOUR=teal"] {
+    for wanted in
+        ["STREAMIFY_DAG_ID=d", "STREAMIFY_ATTEMPT_ID=7", "COLOUR=teal", &format!("TRACEPARENT={TRACEPARENT}")]
+    {
         assert!(lines.iter().any(|line| line == wanted), "{wanted} is missing");
     }
     assert!(lines.iter().all(|line| !line.starts_with("DATABASE_URL=")));

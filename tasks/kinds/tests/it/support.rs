@@ -110,6 +110,9 @@ impl Sink for Told {
     }
 }
 
+/// The span of each try.
+pub const TRACEPARENT: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+
 pub struct Bench {
     pub registry: Registry,
     pub told: Arc<Told>,
@@ -203,6 +206,7 @@ impl Bench {
             cancel: self.cancel.clone(),
             grace: self.grace,
             stop_signal: None,
+            traceparent: Some(TRACEPARENT.to_string()),
             sink: self.told.clone(),
             platform: self.platform.clone(),
         }
