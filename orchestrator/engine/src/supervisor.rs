@@ -126,9 +126,10 @@ pub(crate) async fn serve(core: Arc<Core>, reads: Reads, cancel: CancellationTok
     within_step("the loops", ended(&taking_in)).await;
     let abandoned = core.drain().await;
     within_step("the rest of the logs", core.ship.flush_all()).await;
-    give_back(&core).await;
+    // A heartbeat after the goodbye would find the node gone and begin anew.
     upkeep.cancel();
     within_step("heartbeats and log shipping", ended(&keeping_up)).await;
+    give_back(&core).await;
     Report { abandoned, stats: core.stats.snapshot() }
 }
 

@@ -262,7 +262,11 @@ async fn existing(
 }
 
 /// Ticks that had a run which is forgotten.
-async fn pruned(conn: &mut PgConnection, dag: &Dag, ticks: &[DateTime<Utc>]) -> Result<BTreeSet<DateTime<Utc>>> {
+async fn pruned(
+    conn: &mut PgConnection,
+    dag: &Dag,
+    ticks: &[DateTime<Utc>],
+) -> Result<BTreeSet<DateTime<Utc>>> {
     let pruned = sqlx::query_scalar(
         "select tick_at from ticks where dag_id = $1 and tick_at = any($2) and pruned_at is not null",
     )

@@ -57,7 +57,7 @@ impl Store {
         Ok(())
     }
 
-    /// Lines after `after_seq` (-1 for all), oldest first, at most `limit`.
+    /// Lines after `after_seq` (-1 for all), oldest first, at most `limit`, wherever they are.
     pub async fn read_logs(&self, attempt_id: i64, after_seq: i32, limit: i64) -> Result<Vec<StoredLine>> {
         let rows = sqlx::query_as::<_, (i32, DateTime<Utc>, String, String)>(
             "select seq, at, stream, line from logs where attempt_id = $1 and seq > $2 order by seq, at limit $3",

@@ -7,7 +7,6 @@ use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
 #[derive(Debug, Clone)]
-#[expect(clippy::large_enum_variant, reason = "most ticks ran; a box each would gain nothing")]
 pub enum TickDecision {
     Ran(NewRun),
     Skipped {

@@ -176,8 +176,11 @@ fn texts(raw: &RawConfig, key: &str) -> Result<Vec<String>, (String, Option<Stri
     }
 }
 
+/// A column and the unit of time that it is cut by.
+type Partition = (String, String);
+
 /// dbt's words for BigQuery: `{field: 'hour', data_type: 'timestamp', granularity: 'day'}`.
-fn partition(raw: &RawConfig) -> Result<Option<(String, String)>, (String, Option<String>)> {
+fn partition(raw: &RawConfig) -> Result<Option<Partition>, (String, Option<String>)> {
     let Some(value) = raw.get("partition_by") else { return Ok(None) };
     let hint =
         || Some("partition_by={'field': 'hour', 'data_type': 'timestamp', 'granularity': 'day'}".to_owned());

@@ -89,12 +89,8 @@ pub async fn world(
 
 /// What an engine counts, in its own words.
 fn counted() -> StatsSnapshot {
-    let planner = LoopFigures {
-        ticks: 3,
-        busy_micros: 1_500,
-        last_tick_at: Some(now()),
-        ..LoopFigures::default()
-    };
+    let planner =
+        LoopFigures { ticks: 3, busy_micros: 1_500, last_tick_at: Some(now()), ..LoopFigures::default() };
     let within = [(500, 1), (1_000_000, 2)].map(|(micros, count)| Bound { micros, count }).to_vec();
     let claim = CallFigures { count: 3, errors: 1, micros: 2_600_000, within };
     StatsSnapshot {

@@ -25,7 +25,7 @@ impl BigQuery {
     ) -> Result<u64, Error> {
         let (schema, name) = split(table)?;
         let header = self.header(uri).await?;
-        let lacks = |column: &&LoadColumn| !header.iter().any(|known| *known == column.name);
+        let lacks = |column: &&LoadColumn| !header.contains(&column.name);
         let missing: Vec<&str> = columns.iter().filter(lacks).map(|column| column.name.as_str()).collect();
         if !missing.is_empty() {
             let message =
