@@ -141,8 +141,8 @@ fn each_planted_bug_is_found() {
         Plant::RetriesAreNotDue,
     ];
     for plant in plants {
-        let found = first_broken(1..301, Some(plant));
-        let (seed, told) = found.unwrap_or_else(|| panic!("{plant:?} is not found within 300 seeds"));
+        let found = first_broken(1..3_001, Some(plant));
+        let (seed, told) = found.unwrap_or_else(|| panic!("{plant:?} is not found within 3,000 seeds"));
         println!("{plant:?}: seed {seed}: {}", told.broken.unwrap_or_default());
     }
 }

@@ -87,8 +87,8 @@ async fn a_failure_names_the_tasks_that_failed_why_and_where_to_look() {
 async fn a_service_that_has_failed_is_told_about_while_its_run_goes_on() {
     let world = World::new().await;
     let mut node = world.node("a").await;
-    let fails =
-        TaskDef { uses: "fake".into(), with: json!({ "do": "fail" }), ..service("s", Restart::Never, 0) };
+    // Of a kind that says itself when it is ready: this one never is.
+    let fails = TaskDef { with: json!({ "do": "fail" }), ..service("s", Restart::Never, 0) };
     let tasks =
         vec![fails, task("t", &[], json!({ "do": "gate" })), task("user", &[0], json!({ "do": "gate" }))];
     let one = told("d", &[Event::Failure], json!("{{ notice.text }}"), json!({}));

@@ -140,7 +140,7 @@ async fn a_triggered_run_is_about_the_hull_of_what_wrote_its_assets() {
     }
     assert_eq!(world.store.assets_due(at(6)).await.unwrap(), 1);
     let hull = Some(Window { start: at(3600), end: at(4 * 3600) });
-    let logical_date = Some(at(5));
+    let logical_date = Some(at(3600));
     let found = world.store.run_for("d", hull, None).await.unwrap().unwrap();
     assert_eq!(world.store.run_for("d", None, logical_date).await.unwrap().unwrap(), found);
     assert_eq!(
