@@ -8,6 +8,7 @@ use crate::sink::AttemptSink;
 use crate::trace;
 use crate::worker::Core;
 use model::dag::TaskDef;
+use model::for_each::not_wanted;
 use model::template::{
     DagFacts, RunFacts, TaskFacts, TemplateContext, condition, has_template, is_template, render, render_env,
 };
@@ -37,7 +38,7 @@ pub(crate) fn build(
     if let Some(expression) = &task.condition {
         match condition(expression, &names) {
             Ok(true) => {}
-            Ok(false) => return Err(End::with(Ending::Skipped, format!("if: {expression} is false"))),
+            Ok(false) => return Err(End::with(Ending::Skipped, not_wanted(expression))),
             Err(message) => return Err(for_good(format!("if: {message}"))),
         }
     }

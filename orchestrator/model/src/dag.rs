@@ -295,12 +295,11 @@ impl Default for Service {
 }
 
 impl TaskDef {
-    /// The map indexes of the instances that a run begins with: `[-1]` for a plain task, and for one whose items are not known before
-    /// it could start.
+    /// The map indexes of the instances that a run begins with: `[-1]` for a plain task, and for one that expands late.
     pub fn map_indexes(&self) -> Vec<i32> {
         match self.items() {
-            None => vec![-1],
-            Some(items) => (0..items.len() as i32).collect(),
+            Some(items) if !self.expands_late() => (0..items.len() as i32).collect(),
+            _ => vec![-1],
         }
     }
 
@@ -317,9 +316,9 @@ impl TaskDef {
         }
     }
 
-    /// Its instances are made when it could start.
+    /// Its instances are made when it could start: only then its items are known, or which of them its `if` wants.
     pub fn expands_late(&self) -> bool {
-        self.for_each.is_some() && self.items().is_none()
+        self.for_each.is_some() && (self.items().is_none() || self.condition.is_some())
     }
 }
 

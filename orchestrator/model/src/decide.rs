@@ -8,9 +8,11 @@
 //! * When all tasks that are no services are final, services are drained (`drain`).
 //! * Groups and runs that failed are tried again (`retry`). How a run ends is in `outcome`.
 
+mod board;
 mod branch;
 mod drain;
 mod outcome;
+mod progress;
 mod retry;
 #[cfg(test)]
 mod tests;
@@ -20,13 +22,19 @@ mod tests_exhaustive;
 mod tests_groups;
 #[cfg(test)]
 mod tests_play;
+#[cfg(test)]
+mod tests_progress;
 
+pub use progress::Progress;
 pub use retry::{Retries, Used, retried, with_setups};
 
 use crate::dag::{Dag, Role};
 use crate::state::{RunState, TaskState};
 use crate::trigger_rule::{Upstream, Verdict};
+use board::{Board, Startable};
 use chrono::{DateTime, Utc};
+use std::collections::BTreeSet;
+use std::ops::Bound;
 
 /// All that a decision about one run needs.
 #[derive(Debug, Clone)]
@@ -141,87 +149,33 @@ impl<'a> RunSnapshot<'a> {
 /// What should happen next; the commands are to be applied in their order. After that, deciding again at the same instant gives nothing
 /// new (at most the same `WakeAt`), but for what follows from an `Expand` or a `Retry`.
 pub fn decide(run: &RunSnapshot<'_>, now: DateTime<Utc>) -> Vec<Command> {
-    match run.state {
-        RunState::Queued | RunState::Running if run.cancel_requested => {
-            let mut plan = Plan::new(run, now, false);
-            plan.cancel();
-            plan.finish_or_wake();
-            plan.commands
-        }
-        RunState::Running => {
-            let plan = Plan::advanced(run, now, true);
-            // Groups that wait for each other's next try would do so for ever: then what has failed counts at once.
-            if plan.is_stuck() { Plan::advanced(run, now, false).commands } else { plan.commands }
-        }
-        RunState::Queued | RunState::Success | RunState::Failed | RunState::Cancelled => Vec::new(),
-    }
+    Progress::default().decide(run, now)
 }
 
-/// A decision in the making: `states` and `upstream` are the snapshot with the commands so far applied.
+/// A decision in the making.
 struct Plan<'a> {
     run: &'a RunSnapshot<'a>,
     now: DateTime<Utc>,
-    /// As in `run.tasks`.
-    states: Vec<TaskState>,
-    instances: Instances,
+    board: Box<Board>,
     groups: retry::Groups<'a>,
-    /// How each task counts for what needs it.
-    upstream: Vec<Upstream>,
     /// The task judged last, and the sum over what it needs.
     counted: Option<(usize, Upstream)>,
-    startable: Vec<usize>,
     commands: Vec<Command>,
 }
 
-/// For each task the positions of its instances in `RunSnapshot::tasks`.
-struct Instances {
-    starts: Vec<usize>,
-    positions: Vec<usize>,
-}
-
-impl Instances {
-    fn new(run: &RunSnapshot<'_>) -> Self {
-        let mut starts = vec![0; run.dag.tasks.len() + 1];
-        run.tasks.iter().for_each(|instance| starts[instance.task + 1] += 1);
-        for task in 1..starts.len() {
-            starts[task] += starts[task - 1];
-        }
-        let mut next = starts.clone();
-        let mut positions = vec![0; run.tasks.len()];
-        for (position, instance) in run.tasks.iter().enumerate() {
-            positions[next[instance.task]] = position;
-            next[instance.task] += 1;
-        }
-        Instances { starts, positions }
-    }
-
-    fn len(&self) -> usize {
-        self.starts.len() - 1
-    }
-
-    fn of(&self, task: usize) -> &[usize] {
-        &self.positions[self.starts[task]..self.starts[task + 1]]
-    }
-}
-
 impl<'a> Plan<'a> {
-    fn new(run: &'a RunSnapshot<'a>, now: DateTime<Utc>, hide_failures: bool) -> Self {
-        let instances = Instances::new(run);
-        Plan {
-            run,
-            now,
-            states: run.tasks.iter().map(|instance| instance.state).collect(),
-            upstream: vec![Upstream::default(); instances.len()],
-            groups: retry::Groups::new(run, now, hide_failures),
-            instances,
-            counted: None,
-            startable: Vec::new(),
-            commands: Vec::new(),
-        }
+    fn new(run: &'a RunSnapshot<'a>, now: DateTime<Utc>, hide_failures: bool, board: Box<Board>) -> Self {
+        let groups = retry::Groups::new(run, now, hide_failures);
+        Plan { run, now, board, groups, counted: None, commands: Vec::new() }
     }
 
-    fn advanced(run: &'a RunSnapshot<'a>, now: DateTime<Utc>, hide_failures: bool) -> Self {
-        let mut plan = Plan::new(run, now, hide_failures);
+    fn advanced(
+        run: &'a RunSnapshot<'a>,
+        now: DateTime<Utc>,
+        hide_failures: bool,
+        board: Box<Board>,
+    ) -> Self {
+        let mut plan = Plan::new(run, now, hide_failures, board);
         plan.settle_and_find_startable();
         plan.retry_groups();
         plan.drain();
@@ -233,23 +187,22 @@ impl<'a> Plan<'a> {
     /// Nothing will ever happen by itself after this decision.
     fn is_stuck(&self) -> bool {
         let moves = |position: usize| {
-            self.states[position].is_live()
-                || matches!(self.states[position], TaskState::UpForRetry | TaskState::UpForReschedule)
+            self.board.states[position].is_live()
+                || self.board.is_waiting(position)
                 || self.run.tasks[position].held
         };
         let settles = |command: &Command| matches!(command, Command::Settle { .. });
-        self.groups.hide() && self.commands.iter().all(settles) && !(0..self.states.len()).any(moves)
+        self.groups.hide() && self.commands.iter().all(settles) && !(0..self.board.states.len()).any(moves)
     }
 
     fn cancel(&mut self) {
-        for position in 0..self.states.len() {
-            let waits = matches!(self.states[position], TaskState::UpForRetry | TaskState::UpForReschedule);
+        for position in 0..self.board.states.len() {
             let is_service = self.run.dag.tasks[self.run.tasks[position].task].service.is_some();
-            if self.states[position].is_live() {
+            if self.board.states[position].is_live() {
                 self.stop(position, "the run is cancelled");
-            } else if waits && is_service {
+            } else if self.board.is_waiting(position) && is_service {
                 self.settle(position, TaskState::Success, drain::DRAINED_WAITING.to_owned());
-            } else if !self.states[position].is_final() {
+            } else if !self.board.states[position].is_final() {
                 self.settle(position, TaskState::Cancelled, "the run is cancelled".to_owned());
             }
         }
@@ -257,40 +210,65 @@ impl<'a> Plan<'a> {
 
     /// In topological order, so that what is settled here already counts for what comes after it.
     fn settle_and_find_startable(&mut self) {
-        for task in 0..self.instances.len() {
-            let undecided = self.instances.of(task).iter().any(|i| self.states[*i] == TaskState::None);
-            let verdict = if undecided || self.instances.of(task).is_empty() {
-                self.judge(task)
-            } else {
-                Verdict::Wait
-            };
-            let not_chosen = if undecided { self.not_chosen(task) } else { None };
-            let late = self.run.dag.tasks[task].expands_late();
-            for at in 0..self.instances.of(task).len() {
-                let position = self.instances.of(task)[at];
-                let instance = &self.run.tasks[position];
-                let due = instance.next_at.is_none_or(|at| at <= self.now);
-                match (self.states[position], verdict) {
-                    (TaskState::None, _) if not_chosen.is_some() => {
-                        let reason = not_chosen.clone().unwrap_or_default();
-                        self.settle(position, TaskState::Skipped, reason);
-                    }
-                    (TaskState::None, Verdict::Start) if late && instance.map_index < 0 => {
-                        self.commands.push(Command::Expand { task });
-                    }
-                    (TaskState::None, Verdict::Start) if !instance.held => self.startable.push(position),
-                    (TaskState::None, Verdict::Settle(state)) => {
-                        let reason = self.why_not(task);
-                        self.settle(position, state, reason);
-                    }
-                    (TaskState::UpForRetry | TaskState::UpForReschedule, _) if due => {
-                        self.startable.push(position)
-                    }
-                    _ => {}
+        let run = self.run;
+        self.board.wake(run, self.now);
+        match self.board.stale.take() {
+            None => {
+                for task in 0..self.board.instances.len() {
+                    self.look_at(task);
                 }
             }
-            self.upstream[task] = self.count(task, verdict);
+            Some(mut stale) => {
+                while let Some(task) = stale.pop_first() {
+                    if self.look_at(task) {
+                        stale.extend(self.board.dependents(run.dag, task).iter().map(|task| *task as usize));
+                    }
+                }
+            }
         }
+        self.board.stale = Some(BTreeSet::new());
+    }
+
+    /// Returns whether the task counts in another way than before for what needs it.
+    fn look_at(&mut self, task: usize) -> bool {
+        let run = self.run;
+        #[cfg(test)]
+        (self.board.judged += 1);
+        let undecided =
+            self.board.instances.of(task).iter().any(|i| self.board.states[*i] == TaskState::None);
+        let verdict = if undecided || self.board.instances.of(task).is_empty() {
+            self.judge(task)
+        } else {
+            Verdict::Wait
+        };
+        let not_chosen = if undecided { self.not_chosen(task) } else { None };
+        let late = run.dag.tasks[task].expands_late();
+        for at in 0..self.board.instances.of(task).len() {
+            let position = self.board.instances.of(task)[at];
+            let instance = &run.tasks[position];
+            match (self.board.states[position], verdict) {
+                (TaskState::None, _) if not_chosen.is_some() => {
+                    let reason = not_chosen.clone().unwrap_or_default();
+                    self.settle(position, TaskState::Skipped, reason);
+                }
+                (TaskState::None, Verdict::Start) if late && instance.map_index < 0 => {
+                    self.commands.push(Command::Expand { task });
+                }
+                (TaskState::None, Verdict::Start) if !instance.held => self.board.could_start(run, position),
+                (TaskState::None, Verdict::Settle(state)) => {
+                    let reason = self.why_not(task);
+                    self.settle(position, state, reason);
+                }
+                (TaskState::None, _) => self.board.cannot_start(run, position),
+                (TaskState::UpForRetry | TaskState::UpForReschedule, _) => match instance.next_at {
+                    Some(at) if at > self.now => self.board.waits(position, at),
+                    _ => self.board.could_start(run, position),
+                },
+                _ => {}
+            }
+        }
+        let counts = self.count(task, verdict);
+        std::mem::replace(&mut self.board.upstream[task], counts) != counts
     }
 
     fn judge(&mut self, task: usize) -> Verdict {
@@ -305,7 +283,7 @@ impl<'a> Plan<'a> {
             let mut upstream = Upstream::default();
             for need in &def.needs {
                 let hidden = self.groups.hidden(*need, task);
-                upstream.add(if hidden { self.undone(*need) } else { self.upstream[*need] });
+                upstream.add(if hidden { self.undone(*need) } else { self.board.upstream[*need] });
             }
             (task, upstream)
         });
@@ -315,7 +293,7 @@ impl<'a> Plan<'a> {
 
     /// A task whose group will be tried again: nothing of it is known yet.
     fn undone(&self, task: usize) -> Upstream {
-        Upstream { total: self.upstream[task].total, ..Upstream::default() }
+        Upstream { total: self.board.upstream[task].total, ..Upstream::default() }
     }
 
     fn count(&self, task: usize, verdict: Verdict) -> Upstream {
@@ -335,10 +313,10 @@ impl<'a> Plan<'a> {
                 _ => {}
             }
         };
-        for position in self.instances.of(task) {
-            add(self.states[*position], self.run.tasks[*position].ready);
+        for position in self.board.instances.of(task) {
+            add(self.board.states[*position], self.run.tasks[*position].ready);
         }
-        if self.instances.of(task).is_empty() {
+        if self.board.instances.of(task).is_empty() {
             let state = match verdict {
                 Verdict::Wait => TaskState::None,
                 Verdict::Start => TaskState::Skipped,
@@ -358,7 +336,7 @@ impl<'a> Plan<'a> {
         let def = &self.run.dag.tasks[task];
         let standing = |need: &usize| {
             let id = &self.run.dag.tasks[*need].id;
-            let counts = &self.upstream[*need];
+            let counts = &self.board.upstream[*need];
             [
                 (counts.failed, "failed"),
                 (counts.upstream_failed, "was not run"),
@@ -377,69 +355,45 @@ impl<'a> Plan<'a> {
 
     /// Fills the free slots, the highest priority first, then in the order of the dag. A mapped task takes no more than its own share.
     fn queue(&mut self) {
-        let tasks = &self.run.dag.tasks;
-        let def = |position: usize| &tasks[self.run.tasks[position].task];
-        let takes_slot = |position: usize| def(position).service.is_none();
-        let live = (0..self.states.len()).filter(|i| self.states[*i].is_live() && takes_slot(*i)).count();
-        let mut free = (self.run.dag.max_active_tasks.max(1) as usize).saturating_sub(live);
-        let mut startable = std::mem::take(&mut self.startable);
-        startable.sort_by_key(|position| {
-            let instance = &self.run.tasks[*position];
-            (std::cmp::Reverse(tasks[instance.task].priority), instance.task, instance.map_index)
-        });
-        // The share left to the mapped task looked at last: its instances stand together.
-        let mut share: Option<(usize, usize)> = None;
-        for position in startable {
-            let instance = &self.run.tasks[position];
-            let limit = def(position).for_each.as_ref().and_then(|each| each.concurrency);
-            if let Some(limit) = limit {
-                let left = share.filter(|(task, _)| *task == instance.task).map_or_else(
-                    || {
-                        let positions = self.instances.of(instance.task).iter();
-                        let live = positions.filter(|i| self.states[**i].is_live()).count();
-                        (limit.max(1) as usize).saturating_sub(live)
-                    },
-                    |(_, left)| left,
-                );
-                share = Some((instance.task, left));
-                if left == 0 {
-                    continue;
+        let run = self.run;
+        let mut free = (run.dag.max_active_tasks.max(1) as usize).saturating_sub(self.board.live);
+        let mut after = Bound::Unbounded;
+        while let Some(next) = self.board.startable.range((after, Bound::Unbounded)).next().copied() {
+            let Startable { task, map_index, position, .. } = next;
+            let def = &run.dag.tasks[task];
+            after = Bound::Excluded(next);
+            let share = def.for_each.as_ref().and_then(|each| each.concurrency);
+            if share.is_some_and(|share| self.board.live_of[task] >= share.max(1)) {
+                after = Bound::Excluded(Startable { map_index: i32::MAX, position: usize::MAX, ..next });
+                continue;
+            }
+            if def.service.is_none() {
+                match (free, self.board.has_services) {
+                    (0, true) => continue,
+                    (0, false) => break,
+                    _ => free -= 1,
                 }
             }
-            if takes_slot(position) {
-                if free == 0 {
-                    continue;
-                }
-                free -= 1;
-            }
-            if let (Some(_), Some((_, left))) = (limit, &mut share) {
-                *left -= 1;
-            }
-            self.commands.push(Command::Queue { task: instance.task, map_index: instance.map_index });
-            self.states[position] = TaskState::Queued;
+            self.commands.push(Command::Queue { task, map_index });
+            self.board.set(run, position, TaskState::Queued);
         }
     }
 
     fn finish_or_wake(&mut self) {
-        let now = self.now;
-        if self.states.iter().all(|state| state.is_final()) {
-            let state = outcome::of(self.run, &self.instances, &self.states);
+        if self.board.open == 0 {
+            let state = outcome::of(self.run, &self.board.instances, &self.board.states);
             let retry = if state == RunState::Failed { self.retry_run() } else { None };
             self.commands.push(retry.unwrap_or(Command::FinishRun { state }));
             return;
         }
-        let waiting = (0..self.states.len()).filter(|position| {
-            matches!(self.states[*position], TaskState::UpForRetry | TaskState::UpForReschedule)
-        });
-        let next = waiting.filter_map(|position| self.run.tasks[position].next_at);
-        let next = next.chain(self.run.retries.values().filter_map(|used| used.until));
-        let next = next.filter(|at| *at > now).min();
+        let retries = self.run.retries.values().filter_map(|used| used.until).filter(|at| *at > self.now);
+        let next = self.board.next_due().into_iter().chain(retries).min();
         self.commands.extend(next.map(|at| Command::WakeAt { at }));
     }
 
     fn settle(&mut self, position: usize, state: TaskState, reason: String) {
         let instance = &self.run.tasks[position];
-        self.states[position] = state;
+        self.board.set(self.run, position, state);
         self.commands.push(Command::Settle {
             task: instance.task,
             map_index: instance.map_index,

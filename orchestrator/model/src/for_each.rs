@@ -1,5 +1,6 @@
 //! What a mapped task is mapped over.
 
+use crate::dag::TaskDef;
 use crate::params;
 use crate::template::{self, TemplateContext};
 use crate::window::Window;
@@ -85,6 +86,31 @@ pub fn items(for_each: &ForEach, context: &TemplateContext) -> Result<Vec<Value>
     Ok(items)
 }
 
+/// What only nodes know, and not those who expand a task.
+const OF_NODES: [&str; 3] = ["conn", "var", "secret"];
+
+/// Which items the task's `if` does not want, and why: those are skipped without a try. `try_number` gives what the next try of a map
+/// index is. An item whose `if` names what only nodes know, or cannot be judged, is left to its try.
+pub fn unwanted(
+    task: &TaskDef,
+    context: &TemplateContext,
+    items: &[Value],
+    try_number: impl Fn(i32) -> i32,
+) -> Vec<(i32, String)> {
+    let Some(text) = task.condition.as_deref().filter(|text| !template::names_any(text, &OF_NODES)) else {
+        return Vec::new();
+    };
+    let all = (0..).zip(items).map(|(map_index, item)| (item, map_index, try_number(map_index)));
+    let judged = (0..).zip(template::conditions(text, context, all));
+    let skipped = judged.filter(|(_, wanted)| *wanted == Ok(false));
+    skipped.map(|(map_index, _)| (map_index, not_wanted(text))).collect()
+}
+
+/// What is said of what its `if` skips.
+pub fn not_wanted(condition: &str) -> String {
+    format!("if: {condition} is false")
+}
+
 fn check_count(count: usize, max: u32) -> Result<(), String> {
     if count > max as usize {
         return Err(format!("for_each over {count} items, at most {max} are allowed (for_each.max)"));
@@ -153,6 +179,33 @@ mod tests {
         assert!(items(&over(Over::Windows(Duration::ZERO), 9), &context()).is_err());
         let none = TemplateContext { window: None, ..context() };
         assert!(items(&over(Over::Windows(Duration::from_secs(60)), 9), &none).is_err());
+    }
+
+    #[test]
+    fn items_are_unwanted_only_where_their_if_is_surely_false() {
+        let items = [json!({ "n": 1 }), json!({ "n": 2 }), json!({}), json!({ "n": 3 })];
+        let of = |text: &str| {
+            let task = TaskDef {
+                id: "t".to_owned(),
+                condition: Some(text.to_owned()),
+                for_each: Some(ForEach::list(items.to_vec())),
+                ..TaskDef::default()
+            };
+            let context = TemplateContext {
+                task: template::TaskFacts { id: "t".to_owned(), map_index: -1, try_number: 0 },
+                ..context()
+            };
+            let found = unwanted(&task, &context, &items, |map_index| map_index + 1);
+            found.into_iter().map(|(map_index, _)| map_index).collect::<Vec<_>>()
+        };
+        assert_eq!(of("item.n != 2"), [1], "what has no n is an error, and that is for its try to say");
+        assert_eq!(of("{{ item.n | default(0) > 2 }}"), [0, 1, 2]);
+        assert_eq!(of("false"), [0, 1, 2, 3]);
+        assert_eq!(of("tasks.list.outputs.files | length == 2"), [0; 0]);
+        assert_eq!(of("task.map_index > 1 and ti.map_index > 1 and task.id == 't'"), [0, 1]);
+        assert_eq!(of("task.try_number > 1"), [0]);
+        assert_eq!(of("conn.x is defined and false"), [0; 0], "only nodes know their connections");
+        assert_eq!(of("item.n >"), [0; 0]);
     }
 
     #[test]

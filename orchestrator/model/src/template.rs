@@ -14,7 +14,7 @@ pub(crate) use check::is_known_root;
 pub use check::{Found, Given, Names, NoTasks, TaskNames, TemplateProblem, check, check_expression};
 pub use context::{DagFacts, RunFacts, TaskFacts, TemplateContext};
 pub(crate) use expression::inner;
-pub use expression::{condition, evaluate};
+pub use expression::{condition, conditions, evaluate, names_any};
 
 use minijinja::{Environment, UndefinedBehavior};
 use serde_json::{Map, Value};

@@ -3,7 +3,6 @@
 use crate::copies::{Lent, Place};
 use crate::ends;
 pub use crate::ends::{End, OUTPUTS_MAX_BYTES};
-use crate::past;
 use crate::runs::Advanced;
 use crate::snapshot::LockedRun;
 use crate::step::take_commands;
@@ -144,7 +143,7 @@ impl Store {
         let is_plain = |(run, task, _): &Place| {
             let Some(run) = copies.get(run) else { return false };
             let def = usize::try_from(*task).ok().and_then(|task| run.dag.tasks.get(task));
-            def.is_some_and(|def| def.service.is_none()) && !past::has_past(&run.dag)
+            def.is_some_and(|def| def.service.is_none()) && !run.has_past
         };
         if !places.iter().all(is_plain) {
             copies.into_values().for_each(|copy| lent.give_back(copy));

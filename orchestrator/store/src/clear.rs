@@ -273,7 +273,7 @@ pub(crate) async fn reset_all(conn: &mut PgConnection, runs: &[i64]) -> Result<(
 }
 
 /// Mapped tasks whose items may be others now wait for them anew: those cleared whole together with something that they need, or with
-/// other parameters.
+/// other parameters, or whose `if` says which items are wanted.
 async fn collapse(
     conn: &mut PgConnection,
     run: i64,
@@ -284,7 +284,8 @@ async fn collapse(
     let chosen = chosen_of(dag, found);
     let may_differ = |at: &usize| {
         let task = &dag.tasks[*at];
-        chosen[*at] && task.expands_late() && (other_params || task.needs.iter().any(|need| chosen[*need]))
+        let differ = other_params || task.condition.is_some() || task.needs.iter().any(|need| chosen[*need]);
+        chosen[*at] && task.expands_late() && differ
     };
     let differing: Chosen = (0..dag.tasks.len()).map(|at| may_differ(&at)).collect();
     let tasks = scope::positions(&differing);

@@ -80,7 +80,7 @@ impl Copies {
                 self.runs.lock().expect("no holder panics").remove(&run.id);
                 continue;
             }
-            kept += run.tasks.len() + 1;
+            kept += run.tasks().len() + 1;
             let mut lent = lent.0.lock().expect("no holder panics");
             match lent.get_mut(&run.id) {
                 Some(guard) => **guard = Some(run),
@@ -101,8 +101,9 @@ impl Copies {
     /// Forgets places without a copy, and copies until half of the room is free if there are too many. What is lent stays.
     fn make_room(&self) {
         let mut runs = self.runs.lock().expect("no holder panics");
-        let size =
-            |slot: &Slot| slot.try_lock().ok().map(|copy| copy.as_ref().map_or(0, |run| run.tasks.len() + 1));
+        let size = |slot: &Slot| {
+            slot.try_lock().ok().map(|copy| copy.as_ref().map_or(0, |run| run.tasks().len() + 1))
+        };
         let mut total: usize = runs.values().filter_map(size).sum();
         let too_many = total > INSTANCES_MAX;
         runs.retain(|_, slot| match size(slot) {
@@ -147,21 +148,13 @@ impl Lent {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use model::decide::{Retries, TaskSnapshot};
+    use model::decide::TaskSnapshot;
 
     fn run(id: i64, instances: usize) -> LockedRun {
-        LockedRun {
-            id,
-            run_id: String::new(),
-            dag: Arc::default(),
-            state: model::RunState::Running,
-            cancel_requested: false,
-            wake_at: None,
-            retries: Retries::new(),
-            revision: 7,
-            tasks: vec![TaskSnapshot::waiting(0, -1); instances],
-            counts: Vec::new(),
-        }
+        let mut run = LockedRun::begun(id, Arc::default());
+        run.revision = 7;
+        run.put(0, vec![TaskSnapshot::waiting(0, -1); instances]);
+        run
     }
 
     #[tokio::test]

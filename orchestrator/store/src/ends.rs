@@ -104,7 +104,8 @@ pub(crate) fn apply(
     let position = run.position(task.unsigned_abs() as usize, map_index)?;
     let dag = run.dag.clone();
     let def = dag.tasks.get(task.unsigned_abs() as usize).ok_or_else(|| not_in_dag(run.id, task))?;
-    let (instance, counts) = (&mut run.tasks[position], &mut run.counts[position]);
+    let (id, cancelled) = (run.id, run.cancel_requested);
+    let (instance, counts) = run.at(position);
     let End { attempt_id, lease, mut ending, mut outputs, mut message } = end;
     let mut text = outputs.as_ref().filter(|outputs| !no_outputs(outputs)).map(Value::to_string);
     if let Some(size) = text.as_ref().map(String::len).filter(|size| *size > OUTPUTS_MAX_BYTES) {
@@ -119,14 +120,14 @@ pub(crate) fn apply(
         failures: counts.failures.unsigned_abs(),
         losses: counts.losses.unsigned_abs(),
         starts,
-        drained: instance.stopping || run.cancel_requested,
+        drained: instance.stopping || cancelled,
     };
-    let next = ending::after(&ending, def, &history, now, seed(run.id, task, map_index));
+    let next = ending::after(&ending, def, &history, now, seed(id, task, map_index));
     // Queued and running are not told apart in a copy; the statement that writes this tells.
     if !instance.state.is_live() || !TaskState::Running.may_become(next.state) {
         return Err(Error::Inconsistent {
             table: "task_instances",
-            id: format!("run {} task {} map index {map_index}", run.id, def.id),
+            id: format!("run {id} task {} map index {map_index}", def.id),
             column: "state",
             message: format!("{} with a live attempt may not become {}", instance.state, next.state),
         });
@@ -135,8 +136,9 @@ pub(crate) fn apply(
     if def.branch && next.state == TaskState::Success {
         instance.chosen = outputs.as_ref().and_then(chosen);
     }
+    let (Counts { failures, losses }, next_at, position) = (*counts, instance.next_at, instance.task);
     if next.state == TaskState::Success {
-        writes.wrote(&run.run_id, &dag, (run.id, instance.task, map_index));
+        writes.wrote(&run.run_id, &dag, (id, position, map_index));
     }
     let message = message.map(|message| shortened(&clean(&message)));
     let reason = match &message {
@@ -150,9 +152,9 @@ pub(crate) fn apply(
         next_state: next.state.as_str(),
         message,
         output: text.map(|text| writes.text(text)),
-        failures: counts.failures,
-        losses: counts.losses,
-        next_at: instance.next_at,
+        failures,
+        losses,
+        next_at,
         reason: clean(&reason).into_owned(),
     };
     writes.ends.push(row);

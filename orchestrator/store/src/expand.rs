@@ -4,11 +4,12 @@ use crate::clear::{self, Found};
 use crate::outputs::upstream;
 use crate::rows::{clean, parse_json};
 use crate::snapshot::{Counts, LockedRun};
+use crate::writes::Writes;
 use crate::{Error, Result};
 use chrono::{DateTime, Utc};
 use model::decide::{TaskSnapshot, retried};
 use model::template::{DagFacts, RunFacts, TaskFacts, TemplateContext};
-use model::{TaskState, Window};
+use model::{RunState, TaskState, TriggerRule, Window};
 use serde_json::Value;
 use sqlx::{FromRow, PgConnection};
 use std::collections::HashMap;
@@ -30,15 +31,18 @@ struct Facts {
     params: String,
 }
 
-/// Puts an instance for each item in the place of the one that stands for them. All ends so far are written.
+/// Puts an instance for each item in the place of the one that stands for them; those that its `if` does not want are settled in `writes`.
+/// All ends so far are written.
 pub(crate) async fn expand(
     conn: &mut PgConnection,
     run: &mut LockedRun,
     task: usize,
+    writes: &mut Writes,
     now: DateTime<Utc>,
 ) -> Result<()> {
     let dag = run.dag.clone();
-    let Some(for_each) = dag.tasks.get(task).and_then(|def| def.for_each.as_ref()) else {
+    let found = dag.tasks.get(task).and_then(|def| Some((def, def.for_each.as_ref()?)));
+    let Some((def, for_each)) = found else {
         return Err(Error::NotFound { what: format!("for_each of task {task} of run {}", run.id) });
     };
     let context = context(conn, run, task).await?;
@@ -47,8 +51,23 @@ pub(crate) async fn expand(
         Ok(items) if items.is_empty() => {
             settle(conn, run, task, TaskState::Skipped, "for_each over nothing", now).await
         }
-        Ok(items) => replace(conn, run, task, &items).await,
+        Ok(items) => {
+            let tries = replace(conn, run, task, &items).await?;
+            let next_try = |map_index: i32| tries.get(&map_index).copied().unwrap_or(0).saturating_add(1);
+            for (map_index, why) in model::for_each::unwanted(def, &context, &items, next_try) {
+                writes.settle(run, (task, map_index), TaskState::Skipped, &why)?;
+            }
+            Ok(())
+        }
     }
+}
+
+/// As the nodes tell it: what runs whatever happened may ask whether something has failed.
+fn state_of(run: &LockedRun, task: usize) -> RunState {
+    let failed =
+        |instance: &TaskSnapshot| matches!(instance.state, TaskState::Failed | TaskState::UpstreamFailed);
+    let asks = run.dag.tasks[task].trigger_rule != TriggerRule::AllSuccess;
+    if asks && run.tasks().iter().any(failed) { RunState::Failed } else { run.state }
 }
 
 /// What an expression may name before the task has instances: no connections, variables or secrets.
@@ -65,7 +84,7 @@ async fn context(conn: &mut PgConnection, run: &LockedRun, task: usize) -> Resul
         dag: DagFacts { id: dag.id.clone(), description: dag.description.clone(), tags: dag.tags.clone() },
         run: RunFacts {
             id: run.run_id.clone(),
-            state: run.state.as_str().to_owned(),
+            state: state_of(run, task).as_str().to_owned(),
             tick: facts.logical_date,
         },
         task: TaskFacts { id: def.id.clone(), map_index: -1, try_number: 0 },
@@ -102,8 +121,13 @@ async fn settle(
     Ok(())
 }
 
-/// Tries go on counting where those of an instance with the same index ended, if the task was expanded before.
-async fn replace(conn: &mut PgConnection, run: &mut LockedRun, task: usize, items: &[Value]) -> Result<()> {
+/// Tries go on counting where those of an instance with the same index ended, if the task was expanded before. Returns them.
+async fn replace(
+    conn: &mut PgConnection,
+    run: &mut LockedRun,
+    task: usize,
+    items: &[Value],
+) -> Result<HashMap<i32, i32>> {
     let texts: Vec<String> = items.iter().map(Value::to_string).collect();
     let made = sqlx::query_as::<_, (i32, i32)>(
         "with gone as (
@@ -130,23 +154,14 @@ async fn replace(conn: &mut PgConnection, run: &mut LockedRun, task: usize, item
         try_number: tries.get(&map_index).copied().unwrap_or(0),
         ..TaskSnapshot::waiting(task, map_index)
     });
-    put(run, task, instances.collect());
-    Ok(())
-}
-
-/// Puts instances in the place of all that a task has.
-fn put(run: &mut LockedRun, task: usize, instances: Vec<TaskSnapshot>) {
-    let start = run.tasks.partition_point(|instance| instance.task < task);
-    let end = run.tasks.partition_point(|instance| instance.task <= task);
-    let counts = vec![Counts::default(); instances.len()];
-    run.tasks.splice(start..end, instances);
-    run.counts.splice(start..end, counts);
+    run.put(task, instances.collect());
+    Ok(tries)
 }
 
 /// Takes a group, or the run, back to where it is tried again. All that came before is written.
 pub(crate) async fn retry(conn: &mut PgConnection, run: &mut LockedRun, retry: Retry) -> Result<()> {
     let Retry { group, used, until, reset, late } = retry;
-    let of_late = run.tasks.iter().filter(|instance| late.contains(&instance.task));
+    let of_late = run.tasks().iter().filter(|instance| late.contains(&instance.task));
     let of_late: Vec<(usize, i32)> = of_late.map(|instance| (instance.task, instance.map_index)).collect();
     let found: Vec<Found> = reset
         .iter()
@@ -156,15 +171,16 @@ pub(crate) async fn retry(conn: &mut PgConnection, run: &mut LockedRun, retry: R
     clear::reset(conn, run.id, &found).await?;
     for (task, map_index) in &reset {
         let position = run.position(*task, *map_index)?;
-        let try_number = run.tasks[position].try_number;
-        run.tasks[position] = TaskSnapshot { try_number, ..TaskSnapshot::waiting(*task, *map_index) };
-        run.counts[position] = Counts::default();
+        let (instance, counts) = run.at(position);
+        let try_number = instance.try_number;
+        *instance = TaskSnapshot { try_number, ..TaskSnapshot::waiting(*task, *map_index) };
+        *counts = Counts::default();
     }
     if !late.is_empty() {
         let tasks: Vec<i32> = late.iter().map(|task| number(*task)).collect();
         clear::forget_items(conn, &[run.id], Some(&tasks)).await?;
         for task in late {
-            put(run, task, vec![TaskSnapshot::waiting(task, -1)]);
+            run.put(task, vec![TaskSnapshot::waiting(task, -1)]);
         }
     }
     run.retries = retried(&run.retries, group.as_deref(), used, until);

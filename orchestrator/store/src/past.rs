@@ -18,19 +18,20 @@ pub(crate) fn has_past(dag: &Dag) -> bool {
 
 /// Says of the instances that wait whether their past holds them.
 pub(crate) async fn load(conn: &mut PgConnection, runs: &mut [LockedRun]) -> Result<()> {
-    for run in runs.iter_mut().filter(|run| has_past(&run.dag)) {
+    for run in runs.iter_mut().filter(|run| run.has_past) {
         let waits = |run: &LockedRun, position: usize| {
-            let instance = &run.tasks[position];
+            let instance = &run.tasks()[position];
             instance.state == TaskState::None && run.dag.tasks[instance.task].depends_on_past
         };
-        let waiting: Vec<usize> = (0..run.tasks.len()).filter(|at| waits(run, *at)).collect();
+        let waiting: Vec<usize> = (0..run.tasks().len()).filter(|at| waits(run, *at)).collect();
         if waiting.is_empty() {
             continue;
         }
         let past = before(conn, run.id, &names(&run.dag)).await?;
         for at in waiting {
-            let instance = &mut run.tasks[at];
-            instance.held = past.holds(&run.dag.tasks[instance.task].id, instance.map_index);
+            let dag = run.dag.clone();
+            let (instance, _) = run.at(at);
+            instance.held = past.holds(&dag.tasks[instance.task].id, instance.map_index);
         }
     }
     Ok(())

@@ -2,6 +2,7 @@
 
 use crate::{Error, Result, Store};
 use model::Dag;
+use model::dag::TaskDef;
 use sqlx::PgConnection;
 use std::collections::HashMap;
 
@@ -106,9 +107,10 @@ async fn shape(
                 let at = usize::try_from(map_index).ok()?;
                 Some(was.items()?.get(at)? == is.items()?.get(at)?)
             };
-            let both_late = was.expands_late() && is.expands_late();
+            let unknown = |task: &TaskDef| task.for_each.is_some() && task.items().is_none();
+            let both_unknown = unknown(was) && unknown(is);
             let both_plain = was.for_each.is_none() && is.for_each.is_none();
-            (both_late || both_plain || same_item() == Some(true)).then_some(at)
+            (both_unknown || both_plain || same_item() == Some(true)).then_some(at)
         });
         match stays {
             Some(at) => kept.entry(at).or_default().push(map_index),
@@ -117,10 +119,13 @@ async fn shape(
     }
     for (position, task) in (0..).zip(&new.tasks) {
         let kept = kept.get(&position).map_or(&[][..], Vec::as_slice);
-        if task.expands_late() && !kept.is_empty() {
-            continue;
-        }
-        let missing = task.map_indexes().into_iter().filter(|map_index| !kept.contains(map_index));
+        let wanted = match task.items() {
+            _ if kept.is_empty() => task.map_indexes(),
+            Some(items) => (0i32..).take(items.len()).collect(),
+            None if task.for_each.is_some() => continue,
+            None => task.map_indexes(),
+        };
+        let missing = wanted.into_iter().filter(|map_index| !kept.contains(map_index));
         shape.new.extend(missing.map(|map_index| (position, map_index, task.id.clone())));
     }
     Ok(shape)

@@ -1,10 +1,10 @@
 //! Runs whose rows a transaction holds (or whose copy is still good), and all that deciding about them needs.
 
 use crate::rows::{parse, parse_json};
-use crate::{Error, Result, Store};
+use crate::{Error, Result, Store, past};
 use chrono::{DateTime, Utc};
-use model::decide::{Retries, RunSnapshot, TaskSnapshot};
-use model::{Command, Dag, RunState, TaskState, decide};
+use model::decide::{Progress, Retries, RunSnapshot, TaskSnapshot};
+use model::{Command, Dag, RunState, TaskState};
 use serde_json::Value;
 use sqlx::{FromRow, PgConnection};
 use std::sync::Arc;
@@ -20,10 +20,12 @@ pub(crate) struct LockedRun {
     pub wake_at: Option<DateTime<Utc>>,
     pub retries: Retries,
     pub revision: i64,
-    /// Ascending by task and map index; empty until `load_instances`. `queued` and `running` are not told apart.
-    pub tasks: Vec<TaskSnapshot>,
+    /// Whether a task of its dag depends on its past.
+    pub has_past: bool,
+    tasks: Vec<TaskSnapshot>,
     /// As in `tasks`.
     pub counts: Vec<Counts>,
+    progress: Progress,
 }
 
 /// What an instance has behind it.
@@ -60,6 +62,29 @@ struct InstanceRow {
 }
 
 impl LockedRun {
+    #[cfg(test)]
+    pub fn begun(id: i64, dag: Arc<Dag>) -> LockedRun {
+        LockedRun {
+            id,
+            run_id: String::new(),
+            dag,
+            state: RunState::Running,
+            cancel_requested: false,
+            wake_at: None,
+            retries: Retries::new(),
+            revision: 0,
+            has_past: false,
+            tasks: Vec::new(),
+            counts: Vec::new(),
+            progress: Progress::default(),
+        }
+    }
+
+    /// Ascending by task and map index; empty until `load_instances`. `queued` and `running` are not told apart.
+    pub fn tasks(&self) -> &[TaskSnapshot] {
+        &self.tasks
+    }
+
     pub fn position(&self, task: usize, map_index: i32) -> Result<usize> {
         self.tasks
             .binary_search_by_key(&(task, map_index), |instance| (instance.task, instance.map_index))
@@ -70,7 +95,28 @@ impl LockedRun {
 
     pub fn find(&mut self, task: usize, map_index: i32) -> Result<&mut TaskSnapshot> {
         let position = self.position(task, map_index)?;
-        Ok(&mut self.tasks[position])
+        Ok(self.at(position).0)
+    }
+
+    /// The instance at a position, to be changed.
+    pub fn at(&mut self, position: usize) -> (&mut TaskSnapshot, &mut Counts) {
+        self.progress.touch(position);
+        (&mut self.tasks[position], &mut self.counts[position])
+    }
+
+    /// Puts instances in the place of all that a task has.
+    pub fn put(&mut self, task: usize, instances: Vec<TaskSnapshot>) {
+        let start = self.tasks.partition_point(|instance| instance.task < task);
+        let end = self.tasks.partition_point(|instance| instance.task <= task);
+        let counts = vec![Counts::default(); instances.len()];
+        self.tasks.splice(start..end, instances);
+        self.counts.splice(start..end, counts);
+        self.progress.forget();
+    }
+
+    /// Takes the instances of a copy that was made at this revision, and what was known of them.
+    pub fn adopt(&mut self, copy: LockedRun) {
+        (self.tasks, self.counts, self.progress) = (copy.tasks, copy.counts, copy.progress);
     }
 
     pub fn decide(&mut self, now: DateTime<Utc>) -> Vec<Command> {
@@ -83,7 +129,7 @@ impl LockedRun {
             tasks: std::mem::take(&mut self.tasks),
             retries: std::mem::take(&mut self.retries),
         };
-        let commands = decide(&snapshot, now);
+        let commands = self.progress.decide(&snapshot, now);
         (self.tasks, self.retries) = (snapshot.tasks, snapshot.retries);
         commands
     }
@@ -125,10 +171,12 @@ impl Store {
         self.load_versions(conn, &versions).await?;
         let mut runs = Vec::with_capacity(rows.len());
         for row in rows {
+            let dag = self.version_on(conn, row.version_id).await?;
             runs.push(LockedRun {
                 id: row.id,
                 run_id: row.run_id,
-                dag: self.version_on(conn, row.version_id).await?,
+                has_past: past::has_past(&dag),
+                dag,
                 state: parse("runs", "state", row.id, &row.state)?,
                 cancel_requested: row.cancel_requested,
                 wake_at: row.wake_at,
@@ -136,6 +184,7 @@ impl Store {
                 revision: row.revision,
                 tasks: Vec::new(),
                 counts: Vec::new(),
+                progress: Progress::default(),
             });
         }
         Ok(runs)
@@ -167,6 +216,7 @@ pub(crate) async fn load_instances(conn: &mut PgConnection, runs: &mut [LockedRu
     for (run, mut instances) in runs.iter_mut().zip(read).filter(|(_, instances)| !instances.is_empty()) {
         instances.sort_unstable_by_key(|(instance, _)| (instance.task, instance.map_index));
         (run.tasks, run.counts) = instances.into_iter().unzip();
+        run.progress.forget();
     }
     load_choices(conn, runs, &ids).await
 }

@@ -53,7 +53,7 @@ impl Store {
     ) -> Result<Stepped> {
         for run in &mut runs {
             if let Some(copy) = lent.take(run.id, Some(run.revision)) {
-                (run.tasks, run.counts) = (copy.tasks, copy.counts);
+                run.adopt(copy);
             }
         }
         load_instances(conn, &mut runs).await?;
@@ -71,7 +71,7 @@ impl Store {
         for (run, ended) in runs.iter_mut().zip(ended) {
             let mut writes = Writes::default();
             let dag = run.dag.clone();
-            let mut wakes_next = only_looks && past::has_past(&dag);
+            let mut wakes_next = only_looks && run.has_past;
             let mut failed_services = Vec::new();
             for (end, held) in ended {
                 let def = dag.tasks.get(held.task.unsigned_abs() as usize);
@@ -91,7 +91,7 @@ impl Store {
             for task in failed_services.into_iter().filter(|_| outcome.finished.is_none()) {
                 writes.service_failed(run, task, now)?;
             }
-            wakes_next |= past::has_past(&dag) && outcome.finished.is_some();
+            wakes_next |= run.has_past && outcome.finished.is_some();
             if wakes_next {
                 woken.extend(past::next(conn, run.id).await?);
             }
@@ -209,7 +209,7 @@ async fn follow(
         more |= stops::stop(conn, run, rest.stops, writes, now).await?;
     }
     for task in rest.late {
-        expand::expand(conn, run, task, now).await?;
+        expand::expand(conn, run, task, writes, now).await?;
         more = true;
     }
     for retry in rest.retries {

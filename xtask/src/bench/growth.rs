@@ -2,18 +2,27 @@
 
 use super::node::{Bench, Node};
 use super::{dags, http, median};
-use anyhow::Result;
+use anyhow::{Result, bail};
 use std::path::Path;
 use std::time::Instant;
 
 /// Rows read by any plan or written, over all tables.
 const ROWS: &str = "select coalesce(sum(seq_tup_read + coalesce(idx_tup_fetch, 0) + n_tup_ins + n_tup_upd + n_tup_del), 0) from pg_stat_user_tables";
 
-pub fn run(program: &Path) -> Result<()> {
-    many_dags(program)?;
-    large_runs(program)?;
-    many_runs(program)?;
-    history(program)
+type Table = fn(&Path) -> Result<()>;
+
+/// All tables, or the one that is named.
+pub fn run(program: &Path, only: Option<&str>) -> Result<()> {
+    let tables: [(&str, Table); 4] =
+        [("dags", many_dags), ("tasks", large_runs), ("runs", many_runs), ("history", history)];
+    let names = tables.map(|(name, _)| name);
+    if let Some(unknown) = only.filter(|only| !names.contains(only)) {
+        bail!("growth of what? of {}, not of '{unknown}'", names.join(", "));
+    }
+    for (_, table) in tables.iter().filter(|(name, _)| only.is_none_or(|only| only == *name)) {
+        table(program)?;
+    }
+    Ok(())
 }
 
 fn rows_touched(bench: &Bench) -> Result<f64> {

@@ -19,15 +19,17 @@ use std::path::Path;
 pub fn run(root: &Path, arguments: &[String]) -> Result<()> {
     let what = arguments.first().map(String::as_str);
     if !matches!(what, None | Some("targets" | "growth" | "airflow")) {
-        bail!("bench what? `targets`, `growth` or `airflow`");
+        bail!(
+            "bench what? `targets`, `growth` (of all, or `dags`, `tasks`, `runs` or `history`) or `airflow`"
+        );
     }
     cargo(root, &["build", "--release", "--package", "app"])?;
     let program = built(root, "release")?;
     match what {
         Some("targets") => targets::run(&program),
-        Some("growth") => growth::run(&program),
+        Some("growth") => growth::run(&program, arguments.get(1).map(String::as_str)),
         Some(_) => airflow::run(root, &program),
-        None => targets::run(&program).and_then(|()| growth::run(&program)),
+        None => targets::run(&program).and_then(|()| growth::run(&program, None)),
     }
 }
 

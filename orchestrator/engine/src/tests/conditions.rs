@@ -47,6 +47,10 @@ async fn each_item_is_judged_by_itself() {
     let mapped = TaskDef { for_each: Some(items), ..task("piece", &[], json!({ "item": "{{ item }}" })) };
     let run = world.trigger(&dag("d", vec![only_if("item is even", mapped)]), "r1").await;
     assert_eq!(node.until_final(&world, &run).await, RunState::Success);
+    for (map_index, tries) in [(0, 1), (1, 0), (2, 1), (3, 0)] {
+        let attempts = world.store.attempts_of(run.id, 0, map_index, 10).await.unwrap();
+        assert_eq!(attempts.len(), tries, "item {map_index}");
+    }
     let mut ran: Vec<i64> = world
         .fake
         .events()
@@ -56,6 +60,31 @@ async fn each_item_is_judged_by_itself() {
         .collect();
     ran.sort_unstable();
     assert_eq!(ran, [0, 2]);
+}
+
+#[tokio::test]
+async fn items_are_judged_by_what_nodes_know_when_they_are_tried_and_by_what_failed_before() {
+    let world = World::new().await;
+    let mut node = world.node("a").await;
+    let items = || Some(model::for_each::ForEach::list((0..3).map(|item| json!(item)).collect()));
+    let of = |id: &str| TaskDef {
+        for_each: items(),
+        trigger_rule: TriggerRule::AllDone,
+        ..task(id, &[0], json!({}))
+    };
+    let tasks = vec![
+        task("work", &[], json!({ "do": "fail" })),
+        only_if("var.base is defined and item == 1", of("by_var")),
+        only_if("run.state == 'failed' and item == 2", of("by_state")),
+    ];
+    let run = world.trigger(&dag("d", tasks), "r1").await;
+    node.until_final(&world, &run).await;
+    let mut starts = world.fake.starts();
+    starts.sort_unstable();
+    assert_eq!(starts, ["by_state", "by_var", "work"]);
+    assert_eq!(world.store.attempts_of(run.id, 1, 0, 10).await.unwrap().len(), 1, "only a try can tell");
+    assert_eq!(world.store.attempts_of(run.id, 2, 0, 10).await.unwrap().len(), 0);
+    world.assert_sound().await;
 }
 
 #[tokio::test]

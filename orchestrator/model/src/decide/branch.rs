@@ -10,11 +10,12 @@ impl Plan<'_> {
         let dag = self.run.dag;
         let needs = dag.tasks[task].needs.iter().filter(|need| dag.tasks[**need].branch);
         for need in needs.filter(|need| !self.groups.hidden(**need, task)) {
-            let positions = self.instances.of(*need);
-            if !positions.iter().all(|position| self.states[*position].is_final()) {
+            let positions = self.board.instances.of(*need);
+            if !positions.iter().all(|position| self.board.states[*position].is_final()) {
                 continue;
             }
-            let succeeded = positions.iter().filter(|position| self.states[**position] == TaskState::Success);
+            let succeeded =
+                positions.iter().filter(|position| self.board.states[**position] == TaskState::Success);
             let chosen: Vec<&Vec<String>> =
                 succeeded.filter_map(|position| self.run.tasks[*position].chosen.as_ref()).collect();
             let is_chosen = |id: &String| *id == dag.tasks[task].id || dag.is_in_group(task, id);

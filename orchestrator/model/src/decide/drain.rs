@@ -13,20 +13,21 @@ impl Plan<'_> {
     pub(super) fn drain(&mut self) {
         let dag = self.run.dag;
         let is_service = |task: usize| dag.tasks[task].service.is_some();
-        let services: Vec<usize> = (0..self.instances.len()).filter(|task| is_service(*task)).collect();
+        let services: Vec<usize> = (0..self.board.instances.len()).filter(|task| is_service(*task)).collect();
         if services.is_empty() || services.len() == dag.tasks.len() {
             return;
         }
-        let mut work = (0..self.states.len()).filter(|position| !is_service(self.run.tasks[*position].task));
-        if !work.all(|position| self.states[position].is_final()) {
+        let mut work =
+            (0..self.board.states.len()).filter(|position| !is_service(self.run.tasks[*position].task));
+        if !work.all(|position| self.board.states[position].is_final()) {
             return;
         }
         let goes_on = services_that_go_on(dag);
         for task in services.into_iter().filter(|task| !goes_on[*task]) {
-            for at in 0..self.instances.of(task).len() {
-                let position = self.instances.of(task)[at];
+            for at in 0..self.board.instances.of(task).len() {
+                let position = self.board.instances.of(task)[at];
                 let reason = "nothing needs it any more";
-                match self.states[position] {
+                match self.board.states[position] {
                     TaskState::Queued | TaskState::Running => self.stop(position, reason),
                     TaskState::None => self.settle(position, TaskState::Skipped, reason.to_owned()),
                     TaskState::UpForRetry | TaskState::UpForReschedule => {
@@ -36,8 +37,6 @@ impl Plan<'_> {
                 }
             }
         }
-        let states = &self.states;
-        self.startable.retain(|position| !states[*position].is_final());
     }
 }
 

@@ -6,7 +6,8 @@
 //! a failure which only made everything after it *skip* fails the run here. Teardowns do not count: they answer nothing, and their own
 //! failure is not the run's.
 
-use super::{Instances, RunSnapshot};
+use super::RunSnapshot;
+use super::board::Instances;
 use crate::dag::Role;
 use crate::state::{RunState, TaskState};
 

@@ -130,11 +130,11 @@ impl Plan<'_> {
     pub(super) fn retry_groups(&mut self) {
         for at in 0..self.groups.doomed.len() {
             let Member { group, used, tasks } = &self.groups.doomed[at];
-            let work = (0..self.states.len()).filter(|position| {
+            let work = (0..self.board.states.len()).filter(|position| {
                 let task = self.run.tasks[*position].task;
                 tasks[task] && self.run.dag.tasks[task].service.is_none()
             });
-            if !work.into_iter().all(|position| self.states[position].is_final()) {
+            if !work.into_iter().all(|position| self.board.states[position].is_final()) {
                 continue;
             }
             let chosen = tasks.clone();
@@ -142,10 +142,9 @@ impl Plan<'_> {
             let (id, used) = (group.id.clone(), used + 1);
             let (reset, late) = self.reset(&chosen, &chosen, |_| true);
             // What could start has seen ends that are being taken back: the next decision says whether it still can.
-            let tasks = &self.run.tasks;
-            self.startable.retain(|position| !chosen[tasks[*position].task]);
+            self.board.startable.retain(|startable| !chosen[startable.task]);
             if !self.groups.hide {
-                self.startable.clear();
+                self.board.startable.clear();
                 self.commands.retain(|command| !matches!(command, Command::Expand { .. }));
             }
             self.commands.push(Command::Retry { group: Some(id), used, until, reset, late });
@@ -162,7 +161,9 @@ impl Plan<'_> {
             matches!(state, TaskState::Failed | TaskState::UpstreamFailed | TaskState::Cancelled)
         };
         let mut itself = vec![false; dag.tasks.len()];
-        for (instance, _) in self.run.tasks.iter().zip(&self.states).filter(|(_, state)| failed(**state)) {
+        for (instance, _) in
+            self.run.tasks.iter().zip(&self.board.states).filter(|(_, state)| failed(**state))
+        {
             itself[instance.task] |= true;
         }
         let mut whole = vec![false; dag.tasks.len()];
@@ -180,7 +181,7 @@ impl Plan<'_> {
             whole[task] |= with[task] && !begun[task];
         }
         let until = self.after(dag.retries.delay_after(used + 1, self.run.seed));
-        let states = self.states.clone();
+        let states = self.board.states.clone();
         let (reset, late) = self.reset(&with, &whole, |position| {
             whole[self.run.tasks[position].task] || failed(states[position])
         });
@@ -197,20 +198,23 @@ impl Plan<'_> {
     ) -> (Vec<(usize, i32)>, Vec<usize>) {
         let (mut reset, mut late) = (Vec::new(), Vec::new());
         for task in (0..chosen.len()).filter(|task| chosen[*task]) {
-            let of_task = self.instances.of(task);
+            let of_task = self.board.instances.of(task);
             let collapses = self.run.dag.tasks[task].expands_late() && whole[task];
             if collapses {
                 late.push(task);
             }
             for position in of_task.iter().filter(|position| wanted(**position)) {
-                if self.states[*position].is_final() && !collapses {
+                if self.board.states[*position].is_final() && !collapses {
                     reset.push((task, self.run.tasks[*position].map_index));
                 }
             }
         }
-        for position in 0..self.states.len() {
-            if chosen[self.run.tasks[position].task] && self.states[position].is_final() && wanted(position) {
-                self.states[position] = TaskState::None;
+        for position in 0..self.board.states.len() {
+            if chosen[self.run.tasks[position].task]
+                && self.board.states[position].is_final()
+                && wanted(position)
+            {
+                self.board.set(self.run, position, TaskState::None);
             }
         }
         (reset, late)

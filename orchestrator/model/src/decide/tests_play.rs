@@ -13,6 +13,9 @@ const STEPS_MAX: usize = 4_000;
 pub struct Game<'a> {
     run: RunSnapshot<'a>,
     now: DateTime<Utc>,
+    /// What the decisions so far knew, and the instances as it was told of them.
+    progress: Progress,
+    told: Vec<TaskSnapshot>,
 }
 
 /// Applies the commands and checks that each was legal; returns the run's end.
@@ -145,7 +148,7 @@ impl<'a> Game<'a> {
         for instance in &mut run.tasks {
             instance.held = dag.tasks[instance.task].depends_on_past;
         }
-        Game { run, now: utc("2026-03-01T12:00:00Z") }
+        Game { run, now: utc("2026-03-01T12:00:00Z"), progress: Progress::default(), told: Vec::new() }
     }
 
     /// `outcome` says how the instance at a position ends in a try, `pick` which of the live ones is next.
@@ -183,6 +186,7 @@ impl<'a> Game<'a> {
     fn decide_until_still(&mut self, what: &str) -> (Option<RunState>, Option<DateTime<Utc>>) {
         for _ in 0..STEPS_MAX {
             let commands = decide(&self.run, self.now);
+            self.assert_the_same_with_what_is_known(&commands, what);
             let end = apply(&mut self.run, &commands, what);
             let wake_at = commands.iter().find_map(|command| match command {
                 Command::WakeAt { at } => Some(*at),
@@ -193,10 +197,27 @@ impl<'a> Game<'a> {
                 continue;
             }
             let same: Vec<Command> = wake_at.map(|at| Command::WakeAt { at }).into_iter().collect();
-            assert_eq!(decide(&self.run, self.now), same, "{what}: decided twice");
+            let again = decide(&self.run, self.now);
+            assert_eq!(again, same, "{what}: decided twice");
+            self.assert_the_same_with_what_is_known(&again, what);
             return (end, wake_at);
         }
         panic!("{what}: the decision does not come to rest");
+    }
+
+    /// A decision that begins where the last one ended says what one says that begins from nothing.
+    fn assert_the_same_with_what_is_known(&mut self, commands: &[Command], what: &str) {
+        let place = |instance: &TaskSnapshot| (instance.task, instance.map_index);
+        if self.told.iter().map(place).ne(self.run.tasks.iter().map(place)) {
+            self.progress.forget();
+        } else {
+            let pairs = self.told.iter().zip(&self.run.tasks).enumerate();
+            pairs
+                .filter(|(_, (told, is))| told != is)
+                .for_each(|(position, _)| self.progress.touch(position));
+        }
+        self.told.clone_from(&self.run.tasks);
+        assert_eq!(self.progress.decide(&self.run, self.now), commands, "{what}: from what was known");
     }
 
     fn a_service_is_ready(&mut self) -> bool {

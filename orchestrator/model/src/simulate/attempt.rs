@@ -6,6 +6,7 @@ use super::play::{Key, Play};
 use super::story::span;
 use crate::dag::{Service, TaskDef};
 use crate::ending::Ending;
+use crate::for_each::not_wanted;
 use crate::template::{TemplateContext, condition, render, render_env};
 use chrono::TimeDelta;
 use serde_json::{Value, json};
@@ -78,7 +79,7 @@ fn rendered(task: &TaskDef, facts: &TemplateContext) -> Result<Value, End> {
     if let Some(expression) = &task.condition {
         match condition(expression, facts) {
             Ok(true) => {}
-            Ok(false) => return Err(End::with(Ending::Skipped, format!("if: {expression} is false"))),
+            Ok(false) => return Err(End::with(Ending::Skipped, not_wanted(expression))),
             Err(message) => return Err(for_good(format!("if: {message}"))),
         }
     }

@@ -264,7 +264,10 @@ impl Play<'_> {
             Ok(items) => {
                 self.tell((task, -1), format!("is expanded to {}", items.len()));
                 self.run.tasks.retain(|instance| instance.task != task);
+                let context = self.facts((task, -1));
                 let tries = self.instances.remove(&(task, -1)).map_or(0, |instance| instance.seen.tries);
+                let def = &self.dag.tasks[task];
+                let unwanted = for_each::unwanted(def, &context, &items, |_| tries + 1);
                 for (map_index, item) in (0..).zip(items) {
                     let held = self.dag.tasks[task].depends_on_past
                         && self.case.script(self.dag, task, map_index).held.unwrap_or(false);
@@ -272,6 +275,9 @@ impl Play<'_> {
                     self.run.tasks.push(TaskSnapshot { held, try_number: tries, ..waiting });
                     let key = (task, map_index);
                     self.instances.insert(key, Instance::new(key, tries, Some(item)));
+                }
+                for (map_index, why) in unwanted {
+                    self.settle((task, map_index), TaskState::Skipped, why);
                 }
             }
         }

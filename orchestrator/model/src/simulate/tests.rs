@@ -187,6 +187,37 @@ cases:
 }
 
 #[test]
+fn an_item_that_its_if_does_not_want_is_skipped_without_a_try() {
+    let files = Over::Expression("tasks.list.outputs.files".to_owned());
+    let of = |over| ForEach { over, max: 10, concurrency: Some(1) };
+    let wanted = |over, needs: &[usize]| TaskDef {
+        for_each: Some(of(over)),
+        condition: Some("item.size > 0".to_owned()),
+        ..task("load", needs)
+    };
+    let list = Over::Items(vec![json!({ "size": 0 }), json!({ "size": 3 }), json!({ "size": 0 })]);
+    for over in [files, list] {
+        let tasks =
+            vec![task("list", &[]), wanted(over, &[0]), rule(TriggerRule::NoneFailed, task("report", &[1]))];
+        passes(
+            &dag(tasks),
+            "
+tasks: { list: { outputs: { files: [{ size: 0 }, { size: 3 }, { size: 0 }] } } }
+expect:
+  run: success
+  tasks:
+    'load[0]': { state: skipped, tries: 0, reason: item.size > 0 is false }
+    'load[1]': { state: success, tries: 1 }
+    'load[2]': { state: skipped, tries: 0 }
+    report: success
+  not_started: ['load[0]', 'load[2]']
+  duration: { at_least: 3s, at_most: 3s }
+",
+        );
+    }
+}
+
+#[test]
 fn branches_choose_and_conditions_skip() {
     let choice = TaskDef { branch: true, ..task("choice", &[]) };
     let full = TaskDef { condition: Some("params.full".to_owned()), ..task("full", &[0]) };

@@ -8,6 +8,32 @@ pub fn condition(text: &str, context: &TemplateContext) -> Result<bool, String> 
     evaluated(text, &context.to_value()).map(|value| value.is_true())
 }
 
+/// The same for each item of a task, given as item, map index and number of the try. The other names are those of all.
+pub fn conditions<'i>(
+    text: &str,
+    context: &TemplateContext,
+    items: impl IntoIterator<Item = (&'i Value, i32, i32)>,
+) -> Vec<Result<bool, String>> {
+    let shared = context.to_value();
+    let of = |(item, map_index, try_number): (&Value, i32, i32)| {
+        let id = &context.task.id;
+        let own = minijinja::context! {
+            item => minijinja::Value::from_serialize(item),
+            task => minijinja::context! { id => id, task_id => id, map_index, try_number },
+            ti => minijinja::context! { task_id => id, map_index, try_number },
+            ..shared.clone()
+        };
+        evaluated(text, &own).map(|value| value.is_true())
+    };
+    items.into_iter().map(of).collect()
+}
+
+/// Whether the expression names something below one of these roots. One that cannot be read does.
+pub fn names_any(text: &str, roots: &[&str]) -> bool {
+    let Ok(expression) = compiled(inner(text)) else { return true };
+    expression.undeclared_variables(false).iter().any(|name| roots.contains(&name.as_str()))
+}
+
 /// What the expression gives.
 pub fn evaluate(text: &str, context: &TemplateContext) -> Result<Value, String> {
     let value = evaluated(text, &context.to_value())?;

@@ -14,7 +14,7 @@ pub fn seed_of_the_clock() -> u64 {
     since.as_nanos() as u64
 }
 
-/// `None` where there is none; then it has said so on standard error, past what the test harness holds back.
+/// `None`, loudly, where there is none.
 pub fn interpreter() -> Option<PathBuf> {
     // zoneinfo must know the same rules: the release of tzdata is that of chrono-tz.
     let year_and_letter =
@@ -25,10 +25,7 @@ pub fn interpreter() -> Option<PathBuf> {
     match prepared() {
         Ok(python) => Some(python),
         Err(why) => {
-            let message = format!(
-                "\n*** SKIPPED: the schedule was not compared with croniter: {why}\n*** It needs python3 with venv and PyPI, once.\n"
-            );
-            std::io::stderr().write_all(message.as_bytes()).unwrap();
+            testkit::skip(&format!("no croniter: {why}"), "it needs python3 with venv and PyPI, once");
             None
         }
     }

@@ -19,7 +19,7 @@ fn tools() -> bool {
     if has("pg_dump") && has("pg_restore") {
         return true;
     }
-    eprintln!("SKIPPED: pg_dump and pg_restore are not installed; backup and restore are not proven here");
+    testkit::skip("no pg_dump or no pg_restore", "apt-get install postgresql-client");
     false
 }
 

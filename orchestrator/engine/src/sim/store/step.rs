@@ -202,8 +202,11 @@ impl Tables {
                 for index in 0..items.len() as i32 {
                     row.instances.insert((task, index), InstanceRow::default());
                 }
+                let unwanted = for_each::unwanted(&dag.tasks[task], &context, &items, |_| 1);
                 row.items.insert(task, items);
-                Ok(())
+                unwanted
+                    .into_iter()
+                    .try_for_each(|(index, _)| row.set_state((task, index), TaskState::Skipped))
             }
         }
     }
