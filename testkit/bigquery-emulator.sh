@@ -4,7 +4,7 @@
 set -eu
 
 VERSION=v0.8.1
-cache="${XDG_CACHE_HOME:-$HOME/.cache}/streamify/bigquery-emulator"
+cache="${STREAMIFY_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/streamify}/bigquery-emulator"
 if [ -x "$cache/bigquery-emulator" ]; then
     exit 0
 fi

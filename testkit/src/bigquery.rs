@@ -1,6 +1,6 @@
 //! A BigQuery emulator (goccy/bigquery-emulator, a Go program) on free ports of this machine, where its binary is.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -8,11 +8,13 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 const PATIENCE: Duration = Duration::from_secs(60);
-const HOW: &str = "testkit/bigquery-emulator.sh builds it from Go's module proxy";
+const HOW: &str = "`cargo xtask tools --all` builds it from Go's module proxy (minutes)";
 
 pub struct BigQueryEmulator {
     /// `http://127.0.0.1:port`
     pub url: String,
+    command: Command,
+    port: u16,
     process: Child,
 }
 
@@ -21,52 +23,84 @@ fn binary() -> Option<PathBuf> {
     if let Ok(named) = std::env::var("BIGQUERY_EMULATOR") {
         return Some(PathBuf::from(named));
     }
-    let cache = std::env::var("XDG_CACHE_HOME").map(PathBuf::from);
-    let cache =
-        cache.or_else(|_| std::env::var("HOME").map(|home| PathBuf::from(home).join(".cache"))).ok()?;
-    Some(cache.join("streamify/bigquery-emulator/bigquery-emulator")).filter(|file| file.is_file())
+    let set = |name: &str| std::env::var_os(name).map(PathBuf::from);
+    let cache = || set("XDG_CACHE_HOME").or_else(|| set("HOME").map(|home| home.join(".cache")));
+    let cache = set("STREAMIFY_CACHE").or_else(|| cache().map(|cache| cache.join("streamify")))?;
+    Some(cache.join("bigquery-emulator/bigquery-emulator")).filter(|file| file.is_file())
 }
 
 impl BigQueryEmulator {
-    /// An emulator that reads `gs://` from the given Cloud Storage; `None`, loudly, where there is no binary.
+    /// An emulator that reads `gs://` from the given Cloud Storage and forgets all at its end; `None`, loudly, where there is no binary.
     ///
     /// # Panics
     /// When the binary is there, but does not come up.
     pub async fn start(storage: &str) -> Option<BigQueryEmulator> {
+        Self::start_on(storage, None).await
+    }
+
+    /// With its tables in a file, it can be started again.
+    pub async fn start_on(storage: &str, file: Option<&Path>) -> Option<BigQueryEmulator> {
         let Some(binary) = binary() else {
-            eprintln!("SKIPPED: no BigQuery emulator; {HOW}");
+            crate::skip("no BigQuery emulator", HOW);
             return None;
         };
-        let (http, grpc) = (free_port().await, free_port().await);
-        let mut process = Command::new(&binary)
+        let (port, grpc) = (free_port().await, free_port().await);
+        let mut command = Command::new(&binary);
+        command
             .args(["--host=127.0.0.1", "--project=demo", "--log-level=error"])
-            .args([format!("--port={http}"), format!("--grpc-port={grpc}")])
+            .args([format!("--port={port}"), format!("--grpc-port={grpc}")])
+            .args(file.map(|file| format!("--database={}", file.display())))
             .env("STORAGE_EMULATOR_HOST", storage)
             .env_remove("GOOGLE_APPLICATION_CREDENTIALS")
             .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap_or_else(|error| panic!("{}: {error}", binary.display()));
+            .stderr(Stdio::null());
+        let process = spawn(&mut command);
+        let mut emulator =
+            BigQueryEmulator { url: format!("http://127.0.0.1:{port}"), command, port, process };
+        emulator.up().await;
+        Some(emulator)
+    }
+
+    /// Its analyser keeps memory for every statement and breaks at two gigabytes, which is after some hundreds: a long test starts it
+    /// again in between, on its file.
+    ///
+    /// # Panics
+    /// When it does not come up.
+    pub async fn restart(&mut self) {
+        self.stop();
+        self.process = spawn(&mut self.command);
+        self.up().await;
+    }
+
+    async fn up(&mut self) {
+        let port = self.port;
         let answers = tokio::time::timeout(PATIENCE, async {
-            while !answers(http).await {
-                if let Ok(Some(status)) = process.try_wait() {
-                    panic!("{} ended with {status}", binary.display());
+            while !answers(port).await {
+                if let Ok(Some(status)) = self.process.try_wait() {
+                    panic!("the BigQuery emulator ended with {status}");
                 }
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
         });
         if answers.await.is_err() {
-            let _ = process.kill();
-            panic!("{} does not answer", binary.display());
+            self.stop();
+            panic!("the BigQuery emulator does not answer");
         }
-        Some(BigQueryEmulator { url: format!("http://127.0.0.1:{http}"), process })
     }
+
+    fn stop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+fn spawn(command: &mut Command) -> Child {
+    command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"))
 }
 
 impl Drop for BigQueryEmulator {
     fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
+        self.stop();
     }
 }
 

@@ -5,7 +5,9 @@ mod database;
 pub mod fuzz;
 mod gcs;
 pub mod http;
+mod skip;
 
 pub use bigquery::BigQueryEmulator;
 pub use database::Database;
 pub use gcs::FakeGcs;
+pub use skip::skip;

@@ -1,6 +1,7 @@
-//! One command is CI: each step printed with its time, the first failure ends it.
+//! One command is CI: each step printed with its time, the first failure ends it. What was skipped is told at the end.
 
-use crate::{terraform, tidy, workflows};
+use crate::skips::Report;
+use crate::{deploy, terraform, tidy, tools, workflows};
 use anyhow::{Context, Result, bail};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -15,19 +16,28 @@ const GENERATED: [(&[&str], &str); 2] =
 
 pub fn run(root: &Path) -> Result<()> {
     let start = Instant::now();
+    let report = Report::new();
+    let outcome = steps(root, &report);
+    report.print()?;
+    outcome?;
+    eprintln!("ci: all green in {} s", start.elapsed().as_secs());
+    Ok(())
+}
+
+fn steps(root: &Path, report: &Report) -> Result<()> {
     step("format", || cargo(root, &["fmt", "--all", "--check"]))?;
     step("tidy", || tidy::run(root))?;
     step("clippy", || {
         cargo(root, &["clippy", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"])
     })?;
     step("build", || cargo(root, &["build", "--workspace"]))?;
+    step("checkers", || tools::run(root, &[]))?;
     step("workflows", || workflows::run(root).and_then(|()| workflows::alerts(root)))?;
+    step("container files", || deploy::run(root))?;
     step("terraform", || terraform::run(root, &["--quick".to_string()]))?;
     step("generated files", || generated(root))?;
-    step("tests", || cargo(root, &["test", "--workspace", "--no-fail-fast"]))?;
-    step("smoke", || smoke(root))?;
-    eprintln!("ci: all green in {} s", start.elapsed().as_secs());
-    Ok(())
+    step("tests", || cargo_with(root, &["test", "--workspace", "--no-fail-fast"], &[report.variable()]))?;
+    step("smoke", || smoke(root))
 }
 
 /// The whole pipeline over 24 hours of events; it ends with status 0 only when every figure agrees.

@@ -3,7 +3,7 @@
 //!
 //! Needs root and debootstrap; where one is missing it says so and proves nothing (with `STREAMIFY_REQUIRE_TOOLS=1` it fails). Postgres runs outside, as it does for the image.
 
-use crate::{ci, deploy};
+use crate::{ci, deploy, skips, tools};
 use anyhow::{Context, Result, bail};
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};
@@ -22,11 +22,7 @@ pub fn run(root: &Path, arguments: &[String]) -> Result<()> {
         _ => bail!("cargo xtask image [BINARY]"),
     };
     if let Some(missing) = missing() {
-        eprintln!("image: SKIPPED, nothing was proven: {missing}");
-        if deploy::requires_tools() {
-            bail!("STREAMIFY_REQUIRE_TOOLS is set");
-        }
-        return Ok(());
+        return skips::skip("image", "it cannot be entered", &missing);
     }
     let place = Place::new()?;
     base(&place.root)?;
@@ -104,7 +100,7 @@ fn base(target: &Path) -> Result<()> {
     let suite = release.lines().find_map(|line| line.strip_prefix("VERSION_CODENAME="));
     let suite = suite.context("/etc/os-release: no VERSION_CODENAME; is this Debian?")?;
     let cached =
-        deploy::cache().context("neither STREAMIFY_CACHE nor HOME is set")?.join(format!("rootfs-{suite}"));
+        tools::cache().context("neither STREAMIFY_CACHE nor HOME is set")?.join(format!("rootfs-{suite}"));
     if !cached.join("etc/passwd").is_file() {
         let half = cached.with_extension(format!("new-{}", std::process::id()));
         step(

@@ -8,8 +8,10 @@ mod deploy;
 mod fuzz;
 mod image;
 mod psql;
+mod skips;
 mod terraform;
 mod tidy;
+mod tools;
 mod workflows;
 
 use anyhow::{Result, bail};
@@ -26,13 +28,15 @@ const HELP: &str = "cargo xtask <task>
           the image's content without Docker: a Debian root filled by the Dockerfile's script, entered by chroot, running the pipeline
   terraform [--quick] [--fetch-provider]
           format, validation and tests of terraform/ against the provider in the cache; what is not there is skipped
+  tools [--all]
+          fetches the checkers of the next ones into the cache; `--all`: also what is built for minutes (Docker Compose, the BigQuery emulator)
   workflows, alerts
-          actionlint and zizmor over .github/workflows, promtool over deploy/prometheus; what is not installed is skipped
+          actionlint and zizmor over .github/workflows, promtool over deploy/prometheus; what is not here is skipped
   fuzz [seconds]
           mutated inputs for every parser of what comes from outside; FUZZ_SEED plays a search again
   changelog <version> [--notes]
           makes a section of CHANGELOG.md of the fragments in changelog.d; `--notes` prints that section
-  bench [targets | growth | airflow]
+  bench [targets | growth [dags | tasks | runs | history] | airflow]
           the figures of docs/benchmarks.md, each beside this machine's own commit time; `airflow`: the same shapes on Apache Airflow
   chaos engine [seconds]
           several nodes under kill, stop, cut and slow wires, lost replies, restarts of Postgres; then rows and traces must agree
@@ -53,6 +57,7 @@ fn main() -> Result<()> {
         Some("image") => image::run(&root(), &rest),
         Some("terraform") => terraform::run(&root(), &rest),
         Some("bench") => bench::run(&root(), &rest),
+        Some("tools") => tools::run(&root(), &rest),
         Some("workflows") => workflows::run(&root()),
         Some("alerts") => workflows::alerts(&root()),
         Some("fuzz") => fuzz::run(&root(), &rest),

@@ -5,6 +5,7 @@
 //! the registry. What is missing is skipped loudly; `STREAMIFY_REQUIRE_TOOLS=1` makes that a failure. Terraform works on a copy, so that
 //! neither its folders nor its lock files appear here.
 
+use crate::skips::skip;
 use anyhow::{Context, Result, bail};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -24,7 +25,9 @@ pub fn run(root: &Path, arguments: &[String]) -> Result<()> {
     let is_given = |wanted: &str| arguments.iter().any(|argument| argument == wanted);
     if Command::new("terraform").arg("version").output().is_err() {
         return skip(
-            "terraform is not installed; it is at https://developer.hashicorp.com/terraform/install",
+            "terraform",
+            "no terraform",
+            "it is at https://developer.hashicorp.com/terraform/install",
         );
     }
     let format = Command::new("terraform")
@@ -41,21 +44,14 @@ pub fn run(root: &Path, arguments: &[String]) -> Result<()> {
         work.fetch(&mirror)?;
     }
     if !mirror.join("registry.terraform.io/hashicorp/google").is_dir() {
-        return skip(&format!(
-            "no google provider in {}; validate and test did not run; `cargo xtask terraform {FETCH}` puts it there",
-            mirror.display()
-        ));
+        return skip(
+            "terraform validate and test",
+            &format!("no google provider in {}", mirror.display()),
+            &format!("`cargo xtask terraform {FETCH}` puts it there"),
+        );
     }
     let groups = if is_given(QUICK) { &GROUPS[1..] } else { &GROUPS };
     work.check_all(groups)
-}
-
-fn skip(why: &str) -> Result<()> {
-    if std::env::var_os("STREAMIFY_REQUIRE_TOOLS").is_some() {
-        bail!("{why}");
-    }
-    eprintln!("SKIPPED: terraform: {why}");
-    Ok(())
 }
 
 fn mirror() -> Result<PathBuf> {

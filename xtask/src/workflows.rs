@@ -1,41 +1,33 @@
-//! `cargo xtask workflows` and `alerts`: the tools that check what only GitHub or Prometheus runs. What is not installed is skipped loudly;
+//! `cargo xtask workflows` and `alerts`: the tools that check what only GitHub or Prometheus runs. What is not here is skipped loudly;
 //! `STREAMIFY_REQUIRE_TOOLS=1` makes that a failure.
 
+use crate::{skips, tools};
 use anyhow::{Context, Result, bail};
 use std::path::Path;
-use std::process::{Command, Stdio};
 
 const FOLDER: &str = ".github/workflows";
 
 pub fn run(root: &Path) -> Result<()> {
-    let actionlint = "go install github.com/rhysd/actionlint/cmd/actionlint@v1.7.12";
-    tool(root, "actionlint", &[], actionlint)?;
+    tool(root, "actionlint", &[])?;
     // Offline: what would be asked of GitHub (are these hashes those of the tags?) is not asked.
-    tool(root, "zizmor", &["--offline", "--no-progress", FOLDER], "pip install zizmor==1.32.0")
+    tool(root, "zizmor", &["--offline", "--no-progress", FOLDER])
 }
 
 pub fn alerts(root: &Path) -> Result<()> {
-    let promtool = "apt-get install prometheus";
-    tool(root, "promtool", &["check", "rules", "deploy/prometheus/alerts.yaml"], promtool)?;
-    tool(root, "promtool", &["test", "rules", "deploy/prometheus/alerts.test.yaml"], promtool)
+    tool(root, "promtool", &["check", "rules", "deploy/prometheus/alerts.yaml"])?;
+    tool(root, "promtool", &["test", "rules", "deploy/prometheus/alerts.test.yaml"])
 }
 
-fn tool(root: &Path, name: &str, arguments: &[&str], install: &str) -> Result<()> {
-    let is_there =
-        Command::new(name).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok();
-    if !is_there {
-        if std::env::var_os("STREAMIFY_REQUIRE_TOOLS").is_some() {
-            bail!("{name} is not installed: {install}");
-        }
-        eprintln!("SKIPPED: {name} {}: {name} is not installed; {install}", arguments.join(" "));
-        return Ok(());
+fn tool(root: &Path, name: &str, arguments: &[&str]) -> Result<()> {
+    let whole = format!("{name} {}", arguments.join(" "));
+    let Some(program) = tools::find(name) else {
+        return skips::skip(&whole, &format!("no {name}"), tools::REMEDY);
+    };
+    let status = tools::command(&program).args(arguments).current_dir(root).status();
+    if !status.with_context(|| program.display().to_string())?.success() {
+        bail!("`{whole}` failed");
     }
-    let status =
-        Command::new(name).args(arguments).current_dir(root).status().with_context(|| name.to_string())?;
-    if !status.success() {
-        bail!("`{name} {}` failed", arguments.join(" "));
-    }
-    eprintln!("{name} {}: nothing found", arguments.join(" "));
+    eprintln!("{whole}: nothing found");
     Ok(())
 }
 

@@ -139,7 +139,7 @@ impl Drop for SmallDisk {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_disk_is_named_and_what_failed_by_it_succeeds_when_there_is_room() {
     let Some(disk) = SmallDisk::mount() else {
-        eprintln!("*** SKIPPED: a small disk needs the right to mount a tmpfs (root)");
+        testkit::skip("no right to mount a small disk (tmpfs)", "run it as root");
         return;
     };
     let mut start = Start::with("hello.yaml", HELLO).await;

@@ -24,7 +24,7 @@ async fn children_of_a_platform_in_the_background_hear_their_stop_signals() {
     const BEFORE: [&str; 2] = ["env", "--ignore-signal=HUP,INT,QUIT"];
     let can = Command::new(BEFORE[0]).args([BEFORE[1], "true"]).status().is_ok_and(|status| status.success());
     if !can {
-        eprintln!("*** SKIPPED: this `env` has no --ignore-signal (coreutils 8.31 or newer has it)");
+        testkit::skip("this `env` has no --ignore-signal", "coreutils 8.31 or newer has it");
         return;
     }
     let mut start = Start::with("look.yaml", LOOK).await;

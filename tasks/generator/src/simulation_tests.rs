@@ -337,7 +337,7 @@ fn real_data(file: &str) -> Option<String> {
     if Path::new(&path).exists() {
         return Some(path);
     }
-    println!("skipped: {path} is not there; set STREAMIFY_DATA to the folder that holds it");
+    testkit::skip(&format!("no {path}"), "set STREAMIFY_DATA to the folder that holds it");
     None
 }
 

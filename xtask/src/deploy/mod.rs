@@ -1,7 +1,7 @@
 //! `cargo xtask deploy-lint`: the container files, held to their rules and to the checkers that are there.
 //!
-//! The rules (`rules`, `image`) are ours and always run, as unit tests too. The checkers are foreign programs: deploy/tools.sh lays them into
-//! the cache; one that is missing is skipped, loudly. `STREAMIFY_REQUIRE_TOOLS=1` makes that a failure.
+//! The rules (`rules`, `image`) are ours and always run, as unit tests too. The checkers are foreign programs, which `cargo xtask tools` lays
+//! into the cache; one that is missing is skipped, loudly.
 
 mod compose;
 mod env_example;
@@ -9,9 +9,9 @@ mod image;
 mod rules;
 mod settings;
 
+use crate::{skips, tools};
 use anyhow::{Context, Result, bail};
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::Path;
 
 /// A foreign checker: its program, what it is given, and what a missing one leaves unproven.
 const CHECKERS: [(&str, &[&str], &str); 4] = [
@@ -35,10 +35,13 @@ const CHECKERS: [(&str, &[&str], &str); 4] = [
             "deploy/image/skeleton.sh",
             "deploy/compose/init.sh",
             "deploy/tools.sh",
+            "testkit/bigquery-emulator.sh",
         ],
         "the shell scripts",
     ),
 ];
+
+const SLOW: &str = "`cargo xtask tools --all` builds it (minutes)";
 
 pub fn run(root: &Path) -> Result<()> {
     let problems = problems(root)?;
@@ -47,12 +50,13 @@ pub fn run(root: &Path) -> Result<()> {
     }
     let mut failed = problems.len();
     for (program, arguments, about) in CHECKERS {
-        match find(program) {
+        match tools::find(program) {
             None => {
-                eprintln!("deploy-lint: SKIPPED {about}: {program} is not here; deploy/tools.sh fetches it")
+                let remedy = if program == "docker-compose" { SLOW } else { tools::REMEDY };
+                skips::skip(&format!("deploy-lint, {about}"), &format!("no {program}"), remedy)?;
             }
             Some(path) => {
-                let status = Command::new(&path).current_dir(root).args(arguments).status();
+                let status = tools::command(&path).current_dir(root).args(arguments).status();
                 let status = status.with_context(|| format!("{}: cannot start", path.display()))?;
                 eprintln!("deploy-lint: {program} {}", if status.success() { "ok" } else { "FAILED" });
                 failed += usize::from(!status.success());
@@ -65,11 +69,6 @@ pub fn run(root: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Whether a check that cannot be made is a failure, as in CI.
-pub fn requires_tools() -> bool {
-    std::env::var_os("STREAMIFY_REQUIRE_TOOLS").is_some()
-}
-
 /// What our own rules say.
 fn problems(root: &Path) -> Result<Vec<String>> {
     let read = |name: &str| std::fs::read_to_string(root.join(name)).with_context(|| name.to_string());
@@ -80,22 +79,6 @@ fn problems(root: &Path) -> Result<Vec<String>> {
     problems.extend(env_example::problems(&text, &read(".env.example")?));
     problems.extend(image::problems(&read("Dockerfile")?, &read(".dockerignore")?, &settings));
     Ok(problems)
-}
-
-/// In the cache of deploy/tools.sh, or on the path.
-fn find(program: &str) -> Option<PathBuf> {
-    let own = cache().map(|cache| cache.join("tools/bin"));
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let mut folders = own.into_iter().chain(std::env::split_paths(&path));
-    folders.find_map(|folder| Some(folder.join(program)).filter(|file| file.is_file()))
-}
-
-/// Where setup and the tools keep what they fetch, as the Makefile and xtask/setup.sh have it.
-pub fn cache() -> Option<PathBuf> {
-    let own = std::env::var_os("STREAMIFY_CACHE").map(PathBuf::from);
-    let base = || std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
-    let home = || std::env::var_os("HOME").map(|home| Path::new(&home).join(".cache"));
-    own.or_else(|| base().or_else(home).map(|base| base.join("streamify")))
 }
 
 /// What the image's last stage sets with ENV.
