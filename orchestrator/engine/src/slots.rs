@@ -9,6 +9,9 @@ use std::sync::{Arc, Mutex};
 use store::attempts::Claim;
 use uuid::Uuid;
 
+/// Of so many free slots one is left for other calls.
+const SPARED: usize = 8;
+
 /// Tasks end, services do not; each class has its own slots.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Class {
@@ -41,10 +44,15 @@ impl Slots {
         })))
     }
 
-    /// Takes up to `max` free slots of each class for the time of one call.
+    /// Takes up to `max` free slots of each class for the time of one call. Of many free ones some stay: another call may come meanwhile,
+    /// and what it queues would have to wait for a third.
     pub fn reserve(&self, max: usize) -> Reservation {
+        self.take(|free| (free - free / SPARED).min(max))
+    }
+
+    fn take(&self, of_free: impl Fn(usize) -> usize) -> Reservation {
         let mut inner = self.lock();
-        let taken = if inner.closed { [0; 2] } else { inner.free.map(|free| free.min(max)) };
+        let taken = if inner.closed { [0; 2] } else { inner.free.map(of_free) };
         for (free, taken) in inner.free.iter_mut().zip(taken) {
             *free -= taken;
         }
@@ -55,10 +63,10 @@ impl Slots {
         Reservation { slots: self.clone(), left: taken, call }
     }
 
-    /// The same for a look at all that is queued: until it has [`looked`](Reservation::looked), each slot that comes free rings.
+    /// Up to `max` of all that are free, for a look at all that is queued: until it has [`looked`](Reservation::looked), each slot that comes free rings.
     pub fn reserve_to_look(&self, max: usize) -> Reservation {
         self.lock().hungry = [true; 2];
-        self.reserve(max)
+        self.take(|free| free.min(max))
     }
 
     /// Nothing is taken from now on.
@@ -189,6 +197,16 @@ mod tests {
         assert_eq!(asked(&handed_on), (2, 1));
         drop(handed_on);
         assert_eq!(asked(&slots.reserve(10)), (2, 1));
+    }
+
+    #[test]
+    fn two_calls_at_the_same_time_both_find_slots() {
+        let slots = Slots::new(64, 64, Bell::default());
+        let first = slots.reserve(64);
+        assert_eq!(asked(&first), (56, 56));
+        assert_eq!(asked(&slots.reserve(64)), (7, 7));
+        drop(first);
+        assert_eq!(asked(&slots.reserve(3)), (3, 3));
     }
 
     #[test]

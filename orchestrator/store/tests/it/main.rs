@@ -24,6 +24,7 @@ mod retention;
 mod retention_logs;
 mod runs;
 mod states;
+mod statistics;
 mod support;
 mod triggers;
 mod trips;
