@@ -3,13 +3,15 @@
 -- order: 40
 -- width: 6
 -- note: Different users a day, by the level at which they listened most
-with days as (
-    select date_trunc('day', hour) as day, userId, level, row_number() over (
-        partition by date_trunc('day', hour), userId order by count(*) desc, level
-    ) as choice
+with counted as (
+    select date_trunc('day', hour) as day, userId, level, count(*) as streams
     from prod.wide_streams
     where hour >= $from and hour < $to and userId <> 0 and coalesce($state, stateCode) = stateCode
-    group by date_trunc('day', hour), userId, level
+    group by 1, 2, 3
+),
+days as (
+    select day, level, row_number() over (partition by day, userId order by streams desc, level) as choice
+    from counted
 )
 select cast(cast(day as date) as varchar) as label, level as series, count(*) as value
 from days

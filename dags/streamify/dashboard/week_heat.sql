@@ -3,11 +3,15 @@
 -- order: 41
 -- width: 6
 -- note: Streams by weekday and hour (UTC)
+with days as (
+    select extract(dow from hour) as day, extract(hour from hour) as hourOfDay, sum(streams) as streams
+    from prod.agg_hourly
+    where hour >= $from and hour < $to and coalesce($state, stateCode) = stateCode
+    group by 1, 2
+)
 select
-    substr('SunMonTueWedThuFriSat', 1 + 3 * cast(extract(dow from hour) as integer), 3) as "row",
-    lpad(cast(extract(hour from hour) as varchar), 2, '0') as col,
-    sum(streams) as value
-from prod.agg_hourly
-where hour >= $from and hour < $to and coalesce($state, stateCode) = stateCode
-group by 1, 2, extract(dow from hour)
-order by mod(extract(dow from hour) + 6, 7), 2
+    substr('SunMonTueWedThuFriSat', 1 + 3 * cast(day as integer), 3) as "row",
+    lpad(cast(hourOfDay as varchar), 2, '0') as col,
+    streams as value
+from days
+order by mod(day + 6, 7), hourOfDay

@@ -2,6 +2,8 @@
 #![allow(dead_code, reason = "each test file uses its part")]
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod emulator;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -57,6 +59,9 @@ const SONGS: &str = "artist_id,artist_latitude,artist_location,artist_longitude,
      A1,1.5,Tryon,2.5,Nina feat. Bo,102,1,0.5,-9,0.5,S3,92,Red,1967\n\
      A3,0,NA,0,\"The \"\"Q\"\"\",103,1,0.5,-9,0.5,S4,93,Tall,1968\n";
 
+/// Nodes that one start of the emulator runs.
+const RUNS: usize = 4;
+
 pub struct House {
     pub warehouse: Arc<dyn Warehouse>,
     pub project: Project,
@@ -64,9 +69,16 @@ pub struct House {
     /// DuckDB, which writes the Parquet files that are loaded.
     maker: Arc<dyn Warehouse>,
     /// What BigQuery needs: files lie there instead of in the folder.
-    cloud: Option<(FakeGcs, BigQueryEmulator)>,
+    cloud: Option<Cloud>,
     dir: TempDir,
     version: AtomicUsize,
+}
+
+struct Cloud {
+    storage: FakeGcs,
+    emulator: tokio::sync::Mutex<BigQueryEmulator>,
+    /// Nodes that it ran since it was started.
+    runs: AtomicUsize,
 }
 
 /// What was sent to the warehouse since the last [`House::reset`].
@@ -92,6 +104,9 @@ impl Warehouse for Counting {
     }
     async fn transaction(&self, statements: &[Statement]) -> Result<Vec<u64>, Error> {
         self.calls.statements.fetch_add(statements.len(), Ordering::Relaxed);
+        if self.dialect() == Dialect::BigQuery {
+            return emulator::transaction(&self.inner, statements).await;
+        }
         self.inner.transaction(statements).await
     }
     async fn relation(&self, schema: &str, name: &str) -> Result<Option<Relation>, Error> {
@@ -114,10 +129,12 @@ impl House {
     /// The same on BigQuery, as far as an emulator is one; `None` where there is none.
     pub async fn on_bigquery() -> Option<Self> {
         let storage = FakeGcs::start().await.unwrap();
-        let emulator = BigQueryEmulator::start(&storage.url).await?;
+        let dir = TempDir::new().unwrap();
+        let emulator = BigQueryEmulator::start_on(&storage.url, Some(&dir.path().join("bigquery"))).await?;
         let url = format!("bigquery:demo?endpoint={}&storage_endpoint={}", emulator.url, storage.url);
         let inner = warehouse::open(&url).unwrap();
-        Some(Self::built(inner, Some((storage, emulator)), TempDir::new().unwrap(), SONGS).await)
+        let cloud = Cloud { storage, emulator: emulator.into(), runs: AtomicUsize::new(0) };
+        Some(Self::built(inner, Some(cloud), dir, SONGS).await)
     }
 
     pub async fn with_songs(csv: &str) -> Self {
@@ -126,12 +143,7 @@ impl House {
         Self::built(inner, None, dir, csv).await
     }
 
-    async fn built(
-        inner: Arc<dyn Warehouse>,
-        cloud: Option<(FakeGcs, BigQueryEmulator)>,
-        dir: TempDir,
-        csv: &str,
-    ) -> Self {
+    async fn built(inner: Arc<dyn Warehouse>, cloud: Option<Cloud>, dir: TempDir, csv: &str) -> Self {
         let maker = match &cloud {
             Some(_) => warehouse::open("duckdb::memory:").unwrap(),
             None => Arc::clone(&inner),
@@ -174,6 +186,11 @@ impl House {
 
     /// Loads the hour of all four topics: the given listens, the same as page views, and one event of the other two.
     pub async fn load(&self, n: i64, listens: &[Listen]) {
+        self.load_topics(n, listens, &TOPICS).await;
+    }
+
+    /// The same of some topics.
+    pub async fn load_topics(&self, n: i64, listens: &[Listen], topics: &[&str]) {
         let quote = |text: &str| format!("'{}'", text.replace('\'', "''"));
         let rows = listens.iter().map(|one| {
             format!(
@@ -193,11 +210,15 @@ impl House {
         let from = format!(
             "(select cast(o as bigint) as o, cast(s as bigint) as s, cast(u as bigint) as u, l, a, t, st from {from} as v(o, s, u, l, a, t, st))"
         );
-        self.load_select(n, &from).await;
+        self.load_selected(n, &from, topics).await;
     }
 
     /// `from` has columns o(ffset), s(econd), u(ser), l(evel), a(rtist), t(itle), st(ate).
     pub async fn load_select(&self, n: i64, from: &str) {
+        self.load_selected(n, from, &TOPICS).await;
+    }
+
+    async fn load_selected(&self, n: i64, from: &str, topics: &[&str]) {
         let start = hour(n).timestamp_millis();
         let user = "case when u = 0 then null else u end as \"userId\", 'First' || u as \"firstName\", 'Last' as \"lastName\", \
              case when u % 2 = 0 then 'M' else 'F' end as gender, 1700000000000 as registration";
@@ -218,7 +239,8 @@ impl House {
             (TOPICS[2], format!("select {head}, true as success, {tail} from {from} limit 1")),
             (TOPICS[3], format!("select {head}, 'Logged In' as auth, {tail} from {from} limit 1")),
         ];
-        for (topic, select) in selects {
+        for (topic, select) in selects.into_iter().filter(|(topic, _)| topics.contains(topic)) {
+            self.rest().await;
             let version = self.version.fetch_add(1, Ordering::Relaxed);
             let file = self.dir.path().join(format!("{topic}-{n}-{version}.parquet"));
             let copy = format!("copy ({select}) to '{}' (format parquet)", file.display());
@@ -239,7 +261,7 @@ impl House {
 
     /// Where the warehouse can read the file.
     fn placed(&self, file: &Path) -> String {
-        let Some((storage, _)) = &self.cloud else { return file.display().to_string() };
+        let Some(Cloud { storage, .. }) = &self.cloud else { return file.display().to_string() };
         let name = file.file_name().unwrap().to_str().unwrap();
         storage.put(&format!("lake/{name}"), std::fs::read(file).unwrap());
         format!("gs://lake/{name}")
@@ -271,7 +293,16 @@ impl House {
         results
     }
 
+    /// Now and then the emulator starts again, with what it has.
+    pub async fn rest(&self) {
+        let Some(cloud) = &self.cloud else { return };
+        if cloud.runs.fetch_add(1, Ordering::Relaxed) % RUNS == RUNS - 1 {
+            cloud.emulator.lock().await.restart().await;
+        }
+    }
+
     pub async fn run(&self, id: &str, args: &RunArgs) -> NodeResult {
+        self.rest().await;
         let mut lines = Vec::new();
         let mut log = |line: String| lines.push(line);
         match self.project.run(id, args, &*self.warehouse, &mut log).await {
