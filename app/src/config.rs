@@ -137,6 +137,12 @@ impl Config {
         self.entries.get(name).is_some_and(|entry| !matches!(entry.origin, Origin::Default | Origin::Cluster))
     }
 
+    /// By the name of its variable; none if it is empty.
+    pub fn variable(&self, variable: &str) -> Option<String> {
+        let setting = SETTINGS.iter().find(|setting| setting.variable == variable)?;
+        self.optional(setting.name).map(str::to_string)
+    }
+
     pub fn optional(&self, name: &str) -> Option<&str> {
         Some(self.text(name)).filter(|value| !value.is_empty())
     }

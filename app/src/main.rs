@@ -11,6 +11,7 @@ mod lifecycle;
 mod limits;
 mod log_json;
 mod log_mask;
+mod logins;
 mod node;
 mod node_health;
 mod offline;

@@ -3,6 +3,7 @@
 use crate::addresses::Addresses;
 use crate::clock::SystemClock;
 use crate::config::Config;
+use crate::logins;
 use crate::node_health;
 use crate::retention;
 use crate::traces::{self, Flow, Traces};
@@ -10,6 +11,7 @@ use crate::warehouse_owner::WarehouseOwner;
 use anyhow::{Context, Result, bail};
 use chrono::{DateTime, Utc};
 use engine::{Engine, EngineConfig, Stats, StoreClock};
+use kafka::Access;
 use kinds::Env;
 use kinds::outbound::{Client, SmtpSettings};
 use lake::Lake;
@@ -47,7 +49,7 @@ pub struct Node {
     config: Config,
     pub store: Store,
     pub lake: Lake,
-    pub brokers: String,
+    pub kafka: Access,
     pub warehouse: WarehouseOwner,
     parts: Parts,
     vars: BTreeMap<String, Value>,
@@ -79,7 +81,7 @@ pub async fn connect(config: &Config) -> Result<Store> {
             config.data_dir().display()
         );
     };
-    let store = Store::connect(url.trim(), CONNECTIONS).await?;
+    let store = logins::store(config, url.trim()).await?;
     store.schema_state().await?.check()?;
     Ok(store)
 }
@@ -145,12 +147,12 @@ pub fn topic_columns() -> kinds::TopicColumns {
 }
 
 /// How far consumer groups are behind.
-pub fn group_lag(brokers: &str) -> kinds::GroupLag {
-    let brokers = brokers.to_string();
+pub fn group_lag(kafka: &Access) -> kinds::GroupLag {
+    let kafka = kafka.clone();
     Arc::new(move |group, topics| {
-        let brokers = brokers.clone();
+        let kafka = kafka.clone();
         Box::pin(async move {
-            stream::group_lag(&brokers, &group, &topics).await.map_err(|error| error.to_string())
+            stream::group_lag(&kafka, &group, &topics).await.map_err(|error| error.to_string())
         })
     })
 }
@@ -159,14 +161,14 @@ impl Node {
     pub fn new(
         config: Config,
         store: Store,
-        brokers: String,
+        kafka: Access,
         parts: Parts,
         vars: BTreeMap<String, Value>,
     ) -> Result<Node> {
         let lake = Lake::open(&lake_url(&config))?;
         let warehouse = WarehouseOwner::new(warehouse_url(&config));
         let store = retention::with_archive(&config, store);
-        Ok(Node { config, store, lake, brokers, warehouse, parts, vars })
+        Ok(Node { config, store, lake, kafka, warehouse, parts, vars })
     }
 
     pub fn name(&self) -> String {
@@ -250,7 +252,7 @@ impl Node {
     }
 
     async fn tell_settings(&self, now: DateTime<Utc>) -> Result<()> {
-        self.store.put_setting("kafka_bootstrap_servers", &self.brokers, now).await?;
+        self.store.put_setting("kafka_bootstrap_servers", self.kafka.brokers(), now).await?;
         self.store.put_setting("lake_url", self.lake.url(), now).await?;
         self.store.put_setting("log_archive", self.config.text("log_archive"), now).await?;
         self.store.put_setting("warehouse_url", &warehouse_url(&self.config), now).await?;
@@ -262,11 +264,12 @@ impl Node {
         Ok(kinds::registry(Arc::new(Env {
             program: std::env::current_exe()?,
             dags_dir: self.config.dags_dir(),
-            brokers: self.brokers.clone(),
+            brokers: self.kafka.brokers().to_string(),
+            kafka_login: self.kafka.security().settings(),
             lake: self.lake.clone(),
             warehouse: Arc::new(move || owner.get()),
             topic_columns: topic_columns(),
-            group_lag: group_lag(&self.brokers),
+            group_lag: group_lag(&self.kafka),
             venvs_dir: self.config.data_dir().join("venvs"),
             clock,
             node: self.name(),

@@ -29,10 +29,47 @@ pub const SETTINGS: &[Setting] = &[
         secret: true,
     },
     setting(
+        "database_login",
+        "DATABASE_LOGIN",
+        "password",
+        "password: the one in the URL; google: tokens of the Google credentials, for Cloud SQL with IAM authentication",
+    ),
+    setting(
         "kafka_bootstrap_servers",
         "KAFKA_BOOTSTRAP_SERVERS",
         "",
         "Kafka brokers; empty: an embedded one in the data folder",
+    ),
+    setting(
+        "kafka_security_protocol",
+        "KAFKA_SECURITY_PROTOCOL",
+        "",
+        "PLAINTEXT, SSL, SASL_SSL or SASL_PLAINTEXT; empty: PLAINTEXT",
+    ),
+    setting(
+        "kafka_sasl_mechanism",
+        "KAFKA_SASL_MECHANISM",
+        "",
+        "with SASL: OAUTHBEARER (tokens of the Google credentials), PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512",
+    ),
+    setting(
+        "kafka_sasl_username",
+        "KAFKA_SASL_USERNAME",
+        "",
+        "user for PLAIN and SCRAM; for OAUTHBEARER the account's e-mail address, where the credentials do not tell it",
+    ),
+    Setting {
+        name: "kafka_sasl_password",
+        variable: "KAFKA_SASL_PASSWORD",
+        default: "",
+        about: "password for PLAIN and SCRAM",
+        secret: true,
+    },
+    setting(
+        "kafka_ssl_ca_file",
+        "KAFKA_SSL_CA_FILE",
+        "",
+        "CA certificates (PEM) that the brokers' are signed with; empty: those that this machine trusts",
     ),
     setting(
         "lake_url",
@@ -199,6 +236,18 @@ pub const SETTINGS: &[Setting] = &[
     setting("otlp_timeout_ms", "OTEL_EXPORTER_OTLP_TIMEOUT", "10000", "the longest such request"),
     setting("service_name", "OTEL_SERVICE_NAME", "streamify", "service.name of the traces"),
     setting("resource_attributes", "OTEL_RESOURCE_ATTRIBUTES", "", "more of them: name=value,name=value"),
+    setting(
+        "traces_sampler",
+        "OTEL_TRACES_SAMPLER",
+        "parentbased_always_on",
+        "which runs are traced: always_on, always_off or traceidratio, also with parentbased_ before it",
+    ),
+    setting(
+        "traces_sampler_arg",
+        "OTEL_TRACES_SAMPLER_ARG",
+        "",
+        "of traceidratio: the share of runs, 0 to 1",
+    ),
     setting("log", "STREAMIFY_LOG", "", "log filter, such as info,engine=debug"),
     setting("log_format", "STREAMIFY_LOG_FORMAT", "text", "text or json"),
 ];

@@ -5,9 +5,15 @@ mod database;
 pub mod fuzz;
 mod gcs;
 pub mod http;
+mod kafka_door;
+mod metadata;
 mod skip;
+mod tls;
 
 pub use bigquery::BigQueryEmulator;
 pub use database::Database;
 pub use gcs::FakeGcs;
+pub use kafka_door::{Guard, KafkaDoor, Knock};
+pub use metadata::FakeMetadata;
 pub use skip::skip;
+pub use tls::Identity;

@@ -1,8 +1,9 @@
 //! `streamify doctor`: each part looked at, and what to do where something is wrong.
 
 use crate::config::Config;
-use crate::{limits, node, node_health, offline, output};
-use anyhow::Result;
+use crate::{limits, logins, node, node_health, offline, output};
+use anyhow::{Result, bail};
+use kafka::{Access, Asker};
 use serde::Serialize;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -28,7 +29,9 @@ pub async fn run(mut config: Config) -> Result<ExitCode> {
     let mut findings = vec![data_folder(&config), disk(&config), dags(&config)];
     findings.extend([warning("files", limits::open_files()), warning("memory", limits::memory())]);
     findings.extend(database(&mut config).await);
-    findings.push(kafka(&config).await);
+    let access = logins::kafka(&config);
+    findings.extend(google(&config, access.as_ref().ok().and_then(Option::as_ref)).await);
+    findings.push(finding("kafka", kafka(access).await));
     findings.push(lake(&config).await);
     findings.push(warehouse(&config).await);
     let is_fine = findings.iter().all(|finding| finding.is_fine);
@@ -131,7 +134,10 @@ async fn database(config: &mut Config) -> Vec<Finding> {
         Err(error) => return vec![finding("postgres", Err(error))],
     };
     let shared = node::share_settings(config, &store).await;
-    let mut postgres = finding("postgres", shared.map(|()| "answers, schema is there".to_string()));
+    let mut postgres = finding(
+        "postgres",
+        shared.map(|()| format!("answers, schema is there; login by {}", logins::database_login(config))),
+    );
     // The clock of this process may be wrong; heartbeats were written with the database's.
     let health = async {
         let now = store.clock().await?;
@@ -153,22 +159,28 @@ async fn database(config: &mut Config) -> Vec<Finding> {
     std::iter::once(postgres).chain(of_engine).collect()
 }
 
-async fn kafka(config: &Config) -> Finding {
-    let brokers = config.text("kafka_bootstrap_servers");
-    if brokers.is_empty() {
-        return finding(
-            "kafka",
-            Err(anyhow::anyhow!("not known: set KAFKA_BOOTSTRAP_SERVERS, or start `streamify up`")),
-        );
+/// Only where something uses it.
+async fn google(config: &Config, kafka: Option<&Access>) -> Option<Finding> {
+    let users = logins::google_users(config, kafka);
+    if users.is_empty() {
+        return None;
     }
-    let asked =
-        tokio::time::timeout(KAFKA_TIMEOUT, stream::offsets(brokers, &["watermarks".to_string()])).await;
-    let result = match asked {
-        Ok(Ok(_)) => Ok(format!("{brokers} answers")),
-        Ok(Err(error)) => Err(anyhow::anyhow!("{brokers}: {error}")),
-        Err(_) => Err(anyhow::anyhow!("{brokers} does not answer; is it up, and reachable from here?")),
+    let identity = logins::google_identity().await;
+    let said = identity.map(|who| format!("{who} has a token, for {}", users.join(", ")));
+    Some(finding("google", said.map_err(|error| error.context(format!("needed for {}", users.join(", "))))))
+}
+
+/// That the brokers name themselves proves that they are reached and let us in.
+async fn kafka(access: Result<Option<Access>>) -> Result<String> {
+    let Some(access) = access? else {
+        bail!("not known: set KAFKA_BOOTSTRAP_SERVERS, or start `streamify up`")
     };
-    finding("kafka", result)
+    let who = access.principal().await?.map(|who| format!(" as {who}")).unwrap_or_default();
+    let said = format!("{access}{who}");
+    let asked =
+        tokio::task::spawn_blocking(move || Asker::new(&access, "streamify-doctor")?.brokers(KAFKA_TIMEOUT));
+    let brokers = asked.await??;
+    Ok(format!("{said}: answers, {brokers} broker{}", if brokers == 1 { "" } else { "s" }))
 }
 
 async fn lake(config: &Config) -> Finding {

@@ -2,7 +2,7 @@
 
 use crate::cli::GenerateArgs;
 use crate::config::Config;
-use crate::{lifecycle, node};
+use crate::{lifecycle, logins, node};
 use anyhow::{Result, bail};
 use chrono::Utc;
 use generator::{Options, Phase, Progress, SystemClock};
@@ -26,20 +26,16 @@ pub async fn run(mut config: Config, arguments: GenerateArgs) -> Result<ExitCode
     let report = match arguments.files {
         Some(folder) => generator::write_files(&options, &folder, Utc::now(), stop).await?,
         None => {
-            let brokers = match arguments.brokers {
-                Some(brokers) => brokers,
-                None => {
-                    node::share_settings_if_connected(&mut config).await;
-                    config.text("kafka_bootstrap_servers").to_string()
-                }
-            };
-            if brokers.is_empty() {
+            if arguments.brokers.is_none() {
+                node::share_settings_if_connected(&mut config).await;
+            }
+            config.flag("kafka_bootstrap_servers", arguments.brokers);
+            let Some(kafka) = logins::kafka(&config)? else {
                 bail!(
                     "no Kafka: give --brokers, set KAFKA_BOOTSTRAP_SERVERS, or write files with --files FOLDER"
                 );
-            }
-            generator::run(options, &brokers, SystemClock, move |progress| shown.show(&progress), stop)
-                .await?
+            };
+            generator::run(options, kafka, SystemClock, move |progress| shown.show(&progress), stop).await?
         }
     };
     if arguments.status_lines {

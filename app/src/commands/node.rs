@@ -2,8 +2,8 @@
 
 use crate::cli::NodeArgs;
 use crate::config::Config;
-use crate::lifecycle;
 use crate::node::{self, Node, Parts};
+use crate::{lifecycle, logins};
 use anyhow::{Result, bail};
 use std::process::ExitCode;
 
@@ -18,7 +18,7 @@ pub async fn run(mut config: Config, arguments: NodeArgs) -> Result<ExitCode> {
     let store = node::connect(&config).await?;
     store.migrate().await?;
     node::share_settings(&mut config, &store).await?;
-    let Some(brokers) = config.optional("kafka_bootstrap_servers").map(str::to_string) else {
+    let Some(kafka) = logins::kafka(&config)? else {
         bail!("no Kafka: set KAFKA_BOOTSTRAP_SERVERS, or start `streamify up` once on this database");
     };
     let parts = Parts {
@@ -28,7 +28,7 @@ pub async fn run(mut config: Config, arguments: NodeArgs) -> Result<ExitCode> {
         warehouse: !arguments.no_warehouse && !arguments.no_worker,
     };
     let vars = super::up::pipeline_vars(&config)?;
-    let running = Node::new(config, store, brokers, parts, vars)?.start(stop.clone()).await?;
+    let running = Node::new(config, store, kafka, parts, vars)?.start(stop.clone()).await?;
     if let Some(url) = &running.url {
         tracing::info!("pages and API on {url}");
     }

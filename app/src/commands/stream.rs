@@ -2,7 +2,7 @@
 
 use crate::cli::StreamArgs;
 use crate::config::Config;
-use crate::{lifecycle, node};
+use crate::{lifecycle, logins, node};
 use anyhow::{Result, bail};
 use chrono::Utc;
 use indicatif::ProgressBar;
@@ -16,15 +16,15 @@ pub async fn run(mut config: Config, arguments: StreamArgs) -> Result<ExitCode> 
     if arguments.brokers.is_none() || arguments.lake.is_none() {
         node::share_settings_if_connected(&mut config).await;
     }
-    let brokers = arguments.brokers.unwrap_or_else(|| config.text("kafka_bootstrap_servers").to_string());
-    if brokers.is_empty() {
+    config.flag("kafka_bootstrap_servers", arguments.brokers);
+    let Some(kafka) = logins::kafka(&config)? else {
         bail!("no Kafka: give --brokers, or set KAFKA_BOOTSTRAP_SERVERS");
-    }
+    };
     let lake = arguments.lake.unwrap_or_else(|| node::lake_url(&config));
     let schemas = stream::read_schemas(&arguments.schemas)?;
     let topics =
         schemas.into_iter().map(|schema| TopicConfig { name: schema.topic().to_string(), schema }).collect();
-    let mut options = Options::new(brokers, lake, topics);
+    let mut options = Options::new(kafka, lake, topics);
     options.group = arguments.group;
     options.roll.every = Duration::from_secs(arguments.every.max(1));
     let bar = if arguments.status_lines { ProgressBar::hidden() } else { ProgressBar::new_spinner() };

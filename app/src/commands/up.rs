@@ -6,7 +6,7 @@ use crate::config::Config;
 use crate::data_folder::DataFolder;
 use crate::node::{self, DATABASE_URL_FILE, Node, Parts, Running};
 use crate::reconcile::{self, Figures, Sources};
-use crate::{embedded, lifecycle};
+use crate::{embedded, lifecycle, logins};
 use anyhow::{Context, Result};
 use chrono::{DateTime, DurationRound, TimeDelta, Utc};
 use model::Clock;
@@ -49,9 +49,9 @@ async fn with_servers(
     if config.optional("database_url").is_some() {
         node::share_settings(config, &store).await?;
     }
-    let brokers = match config.optional("kafka_bootstrap_servers") {
-        Some(brokers) => brokers.to_string(),
-        None => embedded::broker(data, servers, servers_stop.clone()).await?,
+    let kafka = match logins::kafka(config)? {
+        Some(kafka) => kafka,
+        None => embedded::broker(data, servers, servers_stop.clone()).await?.into(),
     };
     let parts = Parts { scheduler: true, worker: true, web: true, warehouse: true };
     let mut vars = pipeline_vars(config)?;
@@ -60,15 +60,15 @@ async fn with_servers(
         let hours: i64 = config.parsed("history_hours")?;
         bound_history(&mut vars, until - TimeDelta::hours(hours), until);
     }
-    let node = Node::new(config.clone(), store.clone(), brokers, parts, vars)?;
+    let node = Node::new(config.clone(), store.clone(), kafka, parts, vars)?;
     let warehouse = node.warehouse.clone();
-    let (lake, brokers) = (node.lake.clone(), node.brokers.clone());
+    let (lake, kafka) = (node.lake.clone(), node.kafka.clone());
     let running = node.start(stop.clone()).await?;
     running.dags_loaded().await;
     banner(&store, &running).await?;
     if arguments.once {
         let figures = Figures::Own(warehouse);
-        let sources = Sources { store: &store, figures, lake: &lake, brokers: &brokers, until };
+        let sources = Sources { store: &store, figures, lake: &lake, kafka: &kafka, until };
         let agreed = reconcile::once(&sources, &stop).await;
         stop.cancel();
         running.tasks.wait().await;

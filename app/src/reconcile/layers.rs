@@ -5,6 +5,7 @@ use crate::clock::SystemClock;
 use crate::config::Config;
 use crate::node;
 use crate::warehouse_owner::WarehouseOwner;
+use ::kafka::Access;
 use anyhow::{Context, Result, bail};
 use chrono::{DateTime, TimeDelta, Utc};
 use lake::Lake;
@@ -22,7 +23,7 @@ pub struct Sources<'a> {
     pub store: &'a Store,
     pub figures: Figures,
     pub lake: &'a Lake,
-    pub brokers: &'a str,
+    pub kafka: &'a Access,
     /// Events before this instant are expected.
     pub until: DateTime<Utc>,
 }
@@ -56,15 +57,15 @@ pub async fn facts(store: &Store) -> Result<BTreeMap<String, String>> {
 }
 
 /// Counted by making all events again.
-pub async fn generated(brokers: &str, until: DateTime<Utc>) -> Result<BTreeMap<String, Hours>> {
+pub async fn generated(kafka: &Access, until: DateTime<Utc>) -> Result<BTreeMap<String, Hours>> {
     let options = generator::Options::default();
-    let counts = generator::count_for_brokers(brokers, &options, until).await?;
+    let counts = generator::count_for_brokers(kafka, &options, until).await?;
     Ok(counts.topics.into_iter().map(|(topic, hours)| (topic.name().to_string(), hours)).collect())
 }
 
-pub async fn kafka(brokers: &str, topics: &[String]) -> Result<BTreeMap<String, u64>> {
+pub async fn kafka(kafka: &Access, topics: &[String]) -> Result<BTreeMap<String, u64>> {
     let mut totals = BTreeMap::new();
-    for (topic, partitions) in stream::offsets(brokers, topics).await? {
+    for (topic, partitions) in stream::offsets(kafka, topics).await? {
         totals.insert(
             topic,
             partitions.iter().map(|partition| u64::try_from(partition.high).unwrap_or(0)).sum(),

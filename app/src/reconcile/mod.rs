@@ -19,8 +19,8 @@ pub type Hours = BTreeMap<DateTime<Utc>, u64>;
 pub async fn compare(sources: &Sources<'_>) -> Result<Vec<Line>> {
     let facts = layers::facts(sources.store).await?;
     let topics: Vec<String> = facts.keys().cloned().collect();
-    let generated = layers::generated(sources.brokers, sources.until).await?;
-    let kafka = layers::kafka(sources.brokers, &topics).await?;
+    let generated = layers::generated(sources.kafka, sources.until).await?;
+    let kafka = layers::kafka(sources.kafka, &topics).await?;
     let mut lines = Vec::new();
     for (topic, fact) in &facts {
         let lake = layers::lake(sources.lake, topic).await?;

@@ -9,6 +9,7 @@ mod dag_test;
 mod degraded;
 mod kinds;
 mod log_lines;
+mod logins;
 mod node;
 mod platform;
 mod signals;

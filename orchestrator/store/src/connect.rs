@@ -1,9 +1,12 @@
 //! Connecting to Postgres, with errors that say where, why, and what to do. The password is in none of them.
 
+use crate::renewal::{self, Renewal};
 use crate::{Error, Result};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{ConnectOptions, Connection, PgConnection, PgPool};
+use std::pin::Pin;
 use std::str::FromStr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::time::Duration;
 
@@ -11,8 +14,32 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
 const TESTED_AFTER_IDLE: Duration = Duration::from_millis(500);
 
-pub(crate) async fn pool(url: &str, connections: u32) -> Result<PgPool> {
-    let options = options(url)?;
+/// What a login lasts: an access token of a cloud, say.
+pub struct Password {
+    pub value: String,
+    /// It is to be renewed then, at the latest.
+    pub renew_in: Duration,
+}
+
+pub type PasswordFuture = Pin<Box<dyn Future<Output = std::result::Result<Password, String>> + Send>>;
+
+/// The newest password, or why there is none.
+pub type Passwords = Arc<dyn Fn() -> PasswordFuture + Send + Sync>;
+
+pub(crate) async fn pool(
+    url: &str,
+    connections: u32,
+    passwords: Option<Passwords>,
+) -> Result<(PgPool, Option<Renewal>)> {
+    let mut options = options(url)?;
+    let mut renewed = None;
+    if let Some(passwords) = passwords {
+        let password = passwords().await.map_err(|problem| Error::Connect {
+            message: format!("no password for {}: {problem}", place(&options)),
+        })?;
+        options = options.password(&password.value);
+        renewed = Some((passwords, password.renew_in));
+    }
     // One connection by hand first: the pool would wait for a server that refuses, and a person wants to know at once.
     let place = place(&options);
     match tokio::time::timeout(CONNECT_TIMEOUT, options.connect()).await {
@@ -23,7 +50,10 @@ pub(crate) async fn pool(url: &str, connections: u32) -> Result<PgPool> {
             );
             return Err(Error::Connect { message });
         }
-        Ok(Err(error)) => return Err(Error::Connect { message: explain(&options, &place, &error) }),
+        Ok(Err(error)) => {
+            let message = explain(&options, &place, &error, renewed.is_some());
+            return Err(Error::Connect { message });
+        }
         Ok(Ok(connection)) => connection.close().await?,
     }
     let pool = PgPoolOptions::new()
@@ -41,7 +71,8 @@ pub(crate) async fn pool(url: &str, connections: u32) -> Result<PgPool> {
             })
         })
         .connect_lazy_with(options);
-    Ok(pool)
+    let renewal = renewed.map(|(passwords, renew_in)| Renewal::start(pool.clone(), passwords, renew_in));
+    Ok((pool, renewal))
 }
 
 /// Sessions still to be looked at since the server refused a write.
@@ -52,8 +83,12 @@ const SUSPECTS_AFTER_REFUSAL: u32 = 128;
 /// Whoever sees an error of the server tells it here.
 pub(crate) fn note_refusal(error: &sqlx::Error) {
     const READ_ONLY: &str = "25006";
-    if matches!(error, sqlx::Error::Database(db) if db.code().as_deref() == Some(READ_ONLY)) {
-        SUSPECTS.store(SUSPECTS_AFTER_REFUSAL, Relaxed);
+    const LOGIN: [&str; 2] = ["28P01", "28000"];
+    let sqlx::Error::Database(db) = error else { return };
+    match db.code().as_deref() {
+        Some(READ_ONLY) => SUSPECTS.store(SUSPECTS_AFTER_REFUSAL, Relaxed),
+        Some(code) if LOGIN.contains(&code) => renewal::hurry(),
+        _ => {}
     }
 }
 
@@ -105,7 +140,7 @@ fn database(options: &PgConnectOptions) -> &str {
     options.get_database().unwrap_or(options.get_username())
 }
 
-fn explain(options: &PgConnectOptions, place: &str, error: &sqlx::Error) -> String {
+fn explain(options: &PgConnectOptions, place: &str, error: &sqlx::Error, is_by_token: bool) -> String {
     let (reason, remedy) = match error {
         sqlx::Error::Io(io) => match io.kind() {
             std::io::ErrorKind::ConnectionRefused => {
@@ -120,6 +155,11 @@ fn explain(options: &PgConnectOptions, place: &str, error: &sqlx::Error) -> Stri
         sqlx::Error::Database(db) => {
             let code = db.code().unwrap_or_default().into_owned();
             let remedy = match code.as_str() {
+                "28P01" | "28000" if is_by_token => format!(
+                    "is {0} a user of the instance for logins by IAM (a service account without .gserviceaccount.com), and has it \
+                     roles/cloudsql.instanceUser?",
+                    options.get_username()
+                ),
                 "28P01" | "28000" => {
                     format!("check the password of user {} in the URL", options.get_username())
                 }

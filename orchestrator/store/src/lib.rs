@@ -38,6 +38,7 @@ mod outputs;
 mod past;
 mod pools;
 mod promote;
+mod renewal;
 pub mod rerun;
 pub mod retention;
 mod reversion;
@@ -55,6 +56,7 @@ mod tx;
 pub mod views;
 mod writes;
 
+pub use connect::{Password, PasswordFuture, Passwords};
 pub use error::Error;
 
 use chrono::NaiveDate;
@@ -78,12 +80,22 @@ pub struct Store {
     /// Where old log lines are.
     pub(crate) archive: Option<Arc<dyn model::archive::Archive>>,
     pub(crate) unpacked: log_archive::Unpacked,
+    /// Ends with the last clone.
+    _renewal: Option<Arc<renewal::Renewal>>,
 }
 
 impl Store {
     /// Connects, with a pool of at most `connections`. The error names the host and database, never the password.
     pub async fn connect(url: &str, connections: u32) -> Result<Store> {
-        let pool = connect::pool(url, connections).await?;
+        Self::with_pool(connect::pool(url, connections, None).await?)
+    }
+
+    /// The same, with passwords that end: each new connection logs in with the newest.
+    pub async fn connect_with(url: &str, connections: u32, passwords: Passwords) -> Result<Store> {
+        Self::with_pool(connect::pool(url, connections, Some(passwords)).await?)
+    }
+
+    fn with_pool((pool, renewal): (PgPool, Option<renewal::Renewal>)) -> Result<Store> {
         Ok(Store {
             pool,
             versions: Arc::default(),
@@ -91,6 +103,7 @@ impl Store {
             copies: Arc::default(),
             archive: None,
             unpacked: Arc::default(),
+            _renewal: renewal.map(Arc::new),
         })
     }
 }

@@ -1,6 +1,8 @@
 //! LISTEN and NOTIFY: hints that something may be there to do.
 
+use crate::connect::note_refusal;
 use crate::{Result, Store};
+use sqlx::PgPool;
 use sqlx::postgres::{PgConnectOptions, PgListener, PgPoolOptions};
 use std::time::Duration;
 
@@ -33,16 +35,16 @@ const BACKOFF_MAX: Duration = Duration::from_secs(5);
 
 /// A LISTEN connection of its own, which reconnects by itself.
 pub struct Listener {
-    options: PgConnectOptions,
+    /// Knows how to log in at the moment.
+    pool: PgPool,
     /// `None` while the connection is lost.
     inner: Option<PgListener>,
 }
 
 impl Store {
     pub async fn listen(&self) -> Result<Listener> {
-        let options = (*self.pool.connect_options()).clone();
-        let inner = Some(connect(&options).await?);
-        Ok(Listener { options, inner })
+        let inner = Some(connect(&self.pool.connect_options()).await?);
+        Ok(Listener { pool: self.pool.clone(), inner })
     }
 }
 
@@ -51,7 +53,7 @@ impl Listener {
     pub async fn next(&mut self) -> Ring {
         loop {
             let Some(inner) = &mut self.inner else {
-                self.inner = Some(reconnect(&self.options).await);
+                self.inner = Some(reconnect(&self.pool).await);
                 return Ring::Reconnected;
             };
             match inner.try_recv().await {
@@ -98,12 +100,15 @@ async fn connect(options: &PgConnectOptions) -> sqlx::Result<PgListener> {
     Ok(listener)
 }
 
-async fn reconnect(options: &PgConnectOptions) -> PgListener {
+async fn reconnect(pool: &PgPool) -> PgListener {
     let mut backoff = BACKOFF_MIN;
     loop {
-        match connect(options).await {
+        match connect(&pool.connect_options()).await {
             Ok(listener) => return listener,
-            Err(error) => tracing::debug!(%error, "listening connection is not back yet"),
+            Err(error) => {
+                note_refusal(&error);
+                tracing::debug!(%error, "listening connection is not back yet");
+            }
         }
         tokio::time::sleep(backoff).await;
         backoff = (backoff * 2).min(BACKOFF_MAX);

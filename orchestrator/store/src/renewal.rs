@@ -47,7 +47,10 @@ async fn renew(pool: PgPool, passwords: Passwords, mut wait: Duration) {
                 (wait, pause) = (password.renew_in.max(PAUSE_MIN), PAUSE_MIN);
             }
             Err(problem) => {
-                tracing::warn!("no new password for the database: {problem}; trying again in {} s", pause.as_secs());
+                tracing::warn!(
+                    "no new password for the database: {problem}; trying again in {} s",
+                    pause.as_secs()
+                );
                 (wait, pause) = (pause, (pause * 2).min(PAUSE_MAX));
             }
         }

@@ -11,6 +11,8 @@ pub struct BrokerConfig {
     pub listen: SocketAddr,
     /// Allows an address that other machines can reach. There is no authentication: leave it off.
     pub allow_remote: bool,
+    /// Where clients are told to find this broker, when that is not where it listens: behind a proxy.
+    pub advertise: Option<SocketAddr>,
     /// Folder of this broker alone; created if absent, locked while the broker runs.
     pub data_dir: PathBuf,
     /// Partitions of a topic whose creator names no number.
@@ -30,6 +32,7 @@ impl BrokerConfig {
         Self {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
             allow_remote: false,
+            advertise: None,
             data_dir: data_dir.into(),
             default_partitions: 3,
             auto_create_topics: false,

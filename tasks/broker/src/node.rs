@@ -9,6 +9,7 @@ use crate::meta::Meta;
 use crate::topics::Topics;
 use crate::{Error, RecoveryReport, transactions};
 use std::fs::{self, File, TryLockError};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
@@ -20,6 +21,7 @@ const LOCK_FILE: &str = "lock";
 pub(crate) struct Node {
     pub default_partitions: i32,
     pub auto_create_topics: bool,
+    pub advertise: Option<SocketAddr>,
     pub groups: Mutex<Groups>,
     pub meta: Mutex<Meta>,
     pub topics: Topics,
@@ -49,6 +51,7 @@ impl Node {
         let node = Self {
             default_partitions: config.default_partitions,
             auto_create_topics: config.auto_create_topics,
+            advertise: config.advertise,
             groups: Mutex::default(),
             meta: Mutex::new(meta),
             topics,

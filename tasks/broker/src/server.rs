@@ -82,7 +82,8 @@ async fn serve(socket: TcpStream, peer: SocketAddr, node: Arc<Node>, _place: Own
 /// even if the broker is about to stop.
 async fn answer_requests(mut socket: TcpStream, peer: SocketAddr, node: &Arc<Node>) -> Result<(), Closed> {
     socket.set_nodelay(true)?;
-    let client = Client { address: socket.local_addr()?, host: peer.ip().to_string() };
+    let address = node.advertise.map_or_else(|| socket.local_addr(), Ok)?;
+    let client = Client { address, host: peer.ip().to_string() };
     let mut buffer = BytesMut::with_capacity(READ_BYTES);
     loop {
         let frame = tokio::select! {

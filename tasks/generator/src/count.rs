@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use ::kafka::Access;
 use chrono::{DateTime, Utc};
 
 use crate::error::Error;
@@ -36,11 +37,11 @@ pub async fn count(options: &Options, until: DateTime<Utc>) -> Result<Counts, Er
 /// # Errors
 /// When there is no plan, Kafka cannot be reached, or the plan's inputs are no longer what they were.
 pub async fn count_for_brokers(
-    brokers: &str,
+    kafka: impl Into<Access>,
     options: &Options,
     until: DateTime<Utc>,
 ) -> Result<Counts, Error> {
-    let cluster = Arc::new(Cluster::connect(brokers, &options.kafka)?);
+    let cluster = Arc::new(Cluster::connect(kafka.into())?);
     let topic = plan_topic::name(options);
     let plan = plan_topic::read(&cluster, &topic).await?.ok_or_else(|| Error::Topic {
         topic: topic.clone(),

@@ -26,6 +26,8 @@ pub enum Error {
     PlanConflict { topic: String, conflicts: String },
     #[error("topic {topic}: {problem}")]
     Topic { topic: String, problem: String },
+    #[error(transparent)]
+    Access(#[from] kafka::Error),
     #[error("Kafka at {brokers}: cannot {action}: {source}")]
     Kafka { brokers: String, action: String, source: Box<KafkaError> },
     #[error("Kafka at {brokers} {problem}")]

@@ -97,6 +97,7 @@ fn write(
         events,
         events_per_second: 0.0,
         rejected: 0,
+        error: None,
     };
     Ok(Report { ending, plan, watermark: None, progress })
 }

@@ -1,13 +1,12 @@
 //! What the generator asks of Kafka besides writing events: topics, end offsets, and single stored records.
 //! The methods block; callers on async threads go through [`blocking`].
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use ::kafka::{Access, Asker, Session};
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
-use rdkafka::client::DefaultClientContext;
-use rdkafka::config::{ClientConfig, FromClientConfig};
+use rdkafka::config::{ClientConfig, FromClientConfigAndContext};
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::Message as _;
@@ -18,6 +17,7 @@ use crate::error::Error;
 /// How long one request may take before Kafka counts as out of reach.
 pub(crate) const TIMEOUT: Duration = Duration::from_secs(30);
 const POLL: Duration = Duration::from_millis(100);
+const CLIENT_ID: &str = "streamify-generator";
 
 /// A record as the topic holds it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,8 +29,8 @@ pub(crate) struct Stored {
 
 pub(crate) struct Cluster {
     pub(crate) brokers: String,
-    config: ClientConfig,
-    consumer: BaseConsumer,
+    access: Access,
+    asker: Asker,
 }
 
 /// Runs a blocking request off the async threads.
@@ -46,30 +46,25 @@ impl Cluster {
     /// Makes a client; reaches for the brokers only when something is asked of them.
     ///
     /// # Errors
-    /// Client properties that librdkafka does not know.
-    pub(crate) fn connect(brokers: &str, properties: &BTreeMap<String, String>) -> Result<Self, Error> {
-        let mut config = ClientConfig::new();
-        config.set("bootstrap.servers", brokers).set("client.id", "streamify-generator");
-        for (key, value) in properties {
-            config.set(key, value);
-        }
-        let mut reader = config.clone();
+    /// Client properties that librdkafka refuses.
+    pub(crate) fn connect(access: Access) -> Result<Self, Error> {
+        let mut reader = access.config(CLIENT_ID);
         // librdkafka assigns no partitions without the name of a group; nothing is ever committed in it.
-        reader.set("group.id", "streamify-generator");
+        reader.set("group.id", CLIENT_ID);
         reader.set("enable.auto.commit", "false").set("enable.auto.offset.store", "false");
         reader.set("allow.auto.create.topics", "false").set("fetch.wait.max.ms", "50");
-        let failed = |source| Error::Kafka {
-            brokers: brokers.to_owned(),
-            action: "make a client".to_owned(),
-            source: Box::new(source),
-        };
-        let consumer = reader.create().map_err(failed)?;
-        Ok(Self { brokers: brokers.to_owned(), config, consumer })
+        let asker = Asker::with(&access, &reader)?;
+        Ok(Self { brokers: access.brokers().to_owned(), access, asker })
     }
 
     /// The properties that every client of this cluster shares.
     pub(crate) fn client_config(&self) -> ClientConfig {
-        self.config.clone()
+        self.access.config(CLIENT_ID)
+    }
+
+    /// For the context of a client.
+    pub(crate) fn session(&self) -> Session {
+        self.access.session()
     }
 
     pub(crate) fn failed(&self, action: impl Into<String>, source: KafkaError) -> Error {
@@ -79,7 +74,8 @@ impl Cluster {
     /// How many partitions a topic has; `None` when there is no such topic.
     pub(crate) fn partitions(&self, topic: &str) -> Result<Option<i32>, Error> {
         let failed = |source| self.failed(format!("look up topic {topic}"), source);
-        let metadata = self.consumer.fetch_metadata(Some(topic), TIMEOUT).map_err(failed)?;
+        let look = |consumer: &BaseConsumer<Session>, time| consumer.fetch_metadata(Some(topic), time);
+        let metadata = self.asker.ask(&format!("look up topic {topic}"), TIMEOUT, look)?;
         let Some(found) = metadata.topics().iter().find(|found| found.name() == topic) else {
             return Ok(None);
         };
@@ -92,9 +88,9 @@ impl Cluster {
 
     /// The first offset still there, and the one after the last.
     pub(crate) fn offsets(&self, topic: &str, partition: i32) -> Result<(u64, u64), Error> {
-        let (low, high) = self.consumer.fetch_watermarks(topic, partition, TIMEOUT).map_err(|source| {
-            self.failed(format!("ask for the end of {topic} partition {partition}"), source)
-        })?;
+        let action = format!("ask for the end of {topic} partition {partition}");
+        let ask = |consumer: &BaseConsumer<Session>, time| consumer.fetch_watermarks(topic, partition, time);
+        let (low, high) = self.asker.ask(&action, TIMEOUT, ask)?;
         Ok((low.max(0) as u64, high.max(0) as u64))
     }
 
@@ -111,13 +107,13 @@ impl Cluster {
         let mut assignment = TopicPartitionList::new();
         assignment
             .add_partition_offset(topic, partition, Offset::Offset(range.start as i64))
-            .and_then(|()| self.consumer.assign(&assignment))
+            .and_then(|()| self.asker.consumer().assign(&assignment))
             .map_err(failed)?;
         let mut records = Vec::new();
         let mut deadline = Instant::now() + TIMEOUT;
         let mut last_error = KafkaError::MessageConsumption(RDKafkaErrorCode::OperationTimedOut);
         let outcome = loop {
-            match self.consumer.poll(POLL) {
+            match self.asker.consumer().poll(POLL) {
                 Some(Ok(message)) => {
                     deadline = Instant::now() + TIMEOUT;
                     if message.offset() as u64 >= range.end {
@@ -139,7 +135,7 @@ impl Cluster {
                 break Err(failed(last_error));
             }
         };
-        self.consumer.unassign().map_err(failed)?;
+        self.asker.consumer().unassign().map_err(failed)?;
         outcome
     }
 
@@ -147,11 +143,15 @@ impl Cluster {
     /// One that another program has created meanwhile is as good.
     pub(crate) async fn create(&self, topic: &str, partitions: i32, compacted: bool) -> Result<(), Error> {
         let failed = |source| self.failed(format!("create topic {topic}"), source);
-        let admin = AdminClient::<DefaultClientContext>::from_config(&self.config).map_err(failed)?;
+        if !self.access.can_create_topics() {
+            return Err(Error::Topic { topic: topic.to_owned(), problem: absent(partitions, compacted) });
+        }
+        let admin =
+            AdminClient::from_config_and_context(&self.client_config(), self.session()).map_err(failed)?;
         // The records carry the time of their events, which may be long ago: retention by time would delete them at once.
         let new = NewTopic::new(topic, partitions, TopicReplication::Fixed(-1))
             .set("retention.ms", "-1")
-            .set("cleanup.policy", if compacted { "compact" } else { "delete" });
+            .set("cleanup.policy", policy(compacted));
         let options = AdminOptions::new().operation_timeout(Some(TIMEOUT)).request_timeout(Some(TIMEOUT));
         for result in admin.create_topics(&[new], &options).await.map_err(failed)? {
             match result {
@@ -161,4 +161,16 @@ impl Cluster {
         }
         Ok(())
     }
+}
+
+fn absent(partitions: i32, compacted: bool) -> String {
+    format!(
+        "is not there, and a generator that logs in by OAUTHBEARER makes no topics: let terraform/ make it, or \
+         `gcloud managed-kafka topics create` with {partitions} partitions, retention.ms=-1 and cleanup.policy={}",
+        policy(compacted)
+    )
+}
+
+fn policy(compacted: bool) -> &'static str {
+    if compacted { "compact" } else { "delete" }
 }

@@ -1,6 +1,5 @@
 //! What a caller may ask for. Everything left out comes from the stored plan, then from the configuration, then from defaults.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use chrono::{DateTime, Utc};
@@ -36,8 +35,6 @@ pub struct Options {
     pub topic_prefix: String,
     /// Partitions of the event topics; none = what they have, or three.
     pub partitions: Option<i32>,
-    /// Further client properties of librdkafka (TLS, SASL).
-    pub kafka: BTreeMap<String, String>,
 }
 
 impl Options {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use ::kafka::Session;
 use chrono::{DateTime, Utc};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 
@@ -36,7 +37,7 @@ pub(crate) async fn agree(
     let inputs = Inputs::load(&options.sources()).await?;
     let found = existing_partitions(cluster, options).await?;
     let ours = Plan::new(options, &inputs, found, now)?;
-    cluster.create(&topic, 1, false).await?;
+    create(cluster, &topic).await?;
     write(cluster, &topic, &ours).await?;
     let stored = read(cluster, &topic).await?.ok_or_else(|| Error::Topic {
         topic: topic.clone(),
@@ -98,6 +99,15 @@ async fn existing_partitions(cluster: &Arc<Cluster>, options: &Options) -> Resul
     .await
 }
 
+/// Makes the topic if it is not there yet: who may write need not be allowed to create.
+async fn create(cluster: &Arc<Cluster>, topic: &str) -> Result<(), Error> {
+    let name = topic.to_owned();
+    match blocking(cluster, move |cluster| cluster.partitions(&name)).await? {
+        Some(_) => Ok(()),
+        None => cluster.create(topic, 1, false).await,
+    }
+}
+
 async fn write(cluster: &Arc<Cluster>, topic: &str, plan: &Plan) -> Result<(), Error> {
     let json = serde_json::to_vec(plan).expect("a plan is plain data");
     let topic = topic.to_owned();
@@ -105,7 +115,8 @@ async fn write(cluster: &Arc<Cluster>, topic: &str, plan: &Plan) -> Result<(), E
         let failed = |source| cluster.failed(format!("write the plan to {topic}"), source);
         let mut config = cluster.client_config();
         config.set("enable.idempotence", "true").set("message.timeout.ms", TIMEOUT.as_millis().to_string());
-        let producer: BaseProducer = config.create().map_err(failed)?;
+        let producer: BaseProducer<Session> =
+            config.create_with_context(cluster.session()).map_err(failed)?;
         let record = BaseRecord::to(&topic).key(KEY).payload(&json).partition(0);
         producer.send(record).map_err(|(error, _)| failed(error))?;
         producer.flush(TIMEOUT).map_err(failed)

@@ -44,6 +44,9 @@ pub struct Progress {
     pub events_per_second: f64,
     /// Records that Kafka refused. The first one stops the run with an error, so a report says 0.
     pub rejected: u64,
+    /// Why Kafka does not take records at the moment; they wait.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
 }
 
 /// Why a run came to its end.

@@ -9,6 +9,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use ::kafka::Access;
 use chrono::{DateTime, Utc};
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
@@ -41,12 +42,12 @@ const PAUSE_MAX: Duration = Duration::from_secs(1);
 /// Wrong options or inputs, a plan or topics that are not ours, Kafka out of reach or refusing.
 pub async fn run(
     options: Options,
-    brokers: &str,
+    kafka: impl Into<Access>,
     clock: impl Clock,
     progress: impl FnMut(Progress) + Send + 'static,
     cancel: CancellationToken,
 ) -> Result<Report, Error> {
-    let cluster = Arc::new(Cluster::connect(brokers, &options.kafka)?);
+    let cluster = Arc::new(Cluster::connect(kafka.into())?);
     let started = clock.now();
     let (plan, inputs) = plan_topic::agree(&cluster, &options, started).await?;
     let to = plan::end(&options, &inputs, &plan, started)?;
@@ -288,6 +289,7 @@ impl<C: Clock, P: FnMut(Progress)> Driver<C, P> {
             events,
             events_per_second: events.saturating_sub(self.pace.events) as f64 / elapsed,
             rejected: 0,
+            error: self.sink.trouble(),
         }
     }
 }

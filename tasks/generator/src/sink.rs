@@ -9,7 +9,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use rdkafka::ClientContext;
+use ::kafka::Session;
+use rdkafka::client::{ClientContext, OAuthToken};
+use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{DeliveryResult, Message as _};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _, ProducerContext};
@@ -54,8 +56,8 @@ pub(crate) struct Sink {
 }
 
 /// Where acknowledgements arrive.
-#[derive(Default)]
 struct Deliveries {
+    session: Session,
     acknowledged: AtomicU64,
     failure: Mutex<Option<String>>,
 }
@@ -71,12 +73,23 @@ impl Deliveries {
 }
 
 impl ClientContext for Deliveries {
+    const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
+
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        self.session.log(level, facility, message);
+    }
+
+    fn generate_oauth_token(&self, config: Option<&str>) -> Result<OAuthToken, Box<dyn std::error::Error>> {
+        self.session.generate_oauth_token(config)
+    }
+
     fn error(&self, error: KafkaError, reason: &str) {
         // Brokers that go away come back or run into `PATIENCE`; only what librdkafka calls fatal is final.
         if error.rdkafka_error_code() == Some(RDKafkaErrorCode::Fatal) {
             self.fail(format!("ended the generator's session: {reason}"));
         } else {
             tracing::warn!(%error, reason, "kafka client");
+            self.session.error(error, reason);
         }
     }
 }
@@ -88,6 +101,7 @@ impl ProducerContext for Deliveries {
         match result {
             Ok(message) => {
                 self.acknowledged.fetch_add(1, Ordering::Relaxed);
+                self.session.is_well();
                 let offset = message.offset();
                 // A batch that Kafka had already (a repeated request) is acknowledged without an offset.
                 if offset >= 0 && expected != ANY && offset as usize != expected {
@@ -155,7 +169,11 @@ impl Sink {
             .set("queue.buffering.max.messages", "100000")
             .set("queue.buffering.max.kbytes", "65536");
         let producer = config
-            .create_with_context(Deliveries::default())
+            .create_with_context(Deliveries {
+                session: cluster.session(),
+                acknowledged: AtomicU64::default(),
+                failure: Mutex::default(),
+            })
             .map_err(|source| cluster.failed("make a producer", source))?;
         let (key, value) = (Vec::with_capacity(32), Vec::with_capacity(1_024));
         Ok(Self {
@@ -259,6 +277,11 @@ impl Sink {
         check(&self.producer, &self.cluster)
     }
 
+    /// Why Kafka takes nothing at the moment, as far as it is known.
+    pub(crate) fn trouble(&self) -> Option<String> {
+        self.producer.context().session.trouble().map(|trouble| trouble.to_string())
+    }
+
     /// Waits until everything sent is acknowledged.
     ///
     /// # Errors
@@ -268,6 +291,8 @@ impl Sink {
         while self.producer.in_flight_count() > 0 {
             // Ignored: it says only that there is more to wait for. Waits in small steps: rdkafka's flush sleeps its time out.
             let _ = self.producer.flush(POLL);
+            // What is in flight also counts events (log lines, say), and a flush that has no records to wait for takes none of them in.
+            self.producer.poll(Duration::ZERO);
             patience.check(&self.producer, &self.cluster)?;
         }
         check(&self.producer, &self.cluster)
@@ -385,8 +410,14 @@ impl Patience {
         if acknowledged > self.acknowledged {
             (self.acknowledged, self.since) = (acknowledged, Instant::now());
         } else if self.since.elapsed() > PATIENCE {
+            let why = producer
+                .context()
+                .session
+                .trouble()
+                .map(|trouble| format!(" ({trouble})"))
+                .unwrap_or_default();
             let problem = format!(
-                "has acknowledged nothing for {} s; see that it runs and is reachable, then start again: nothing is lost",
+                "has acknowledged nothing for {} s{why}; see that it runs and is reachable, then start again: nothing is lost",
                 PATIENCE.as_secs()
             );
             return Err(Error::Delivery { brokers: cluster.brokers.clone(), problem });

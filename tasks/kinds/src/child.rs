@@ -6,6 +6,7 @@ use model::task::Stream;
 use model::{TaskContext, TaskError};
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
+use std::ffi::OsString;
 use std::path::Path;
 use std::process::{ExitStatus, Stdio};
 use std::sync::LazyLock;
@@ -26,10 +27,12 @@ const END_LOOK_EVERY: Duration = Duration::from_millis(1);
 /// What was written before the end is read within this time.
 const REST_MAX: Duration = Duration::from_secs(5);
 /// What may hold the store's address or a secret is not handed on.
-const WITHHELD: [&str; 7] = [
+const WITHHELD: [&str; 9] = [
     "DATABASE_URL",
     "DATABASE_URL_FILE",
     "PGPASSWORD",
+    "KAFKA_SASL_PASSWORD",
+    "KAFKA_SASL_PASSWORD_FILE",
     "STREAMIFY_SMTP_URL",
     "STREAMIFY_SMTP_URL_FILE",
     "OTEL_EXPORTER_OTLP_HEADERS",
@@ -134,12 +137,16 @@ pub fn command(program: &Path) -> Command {
 }
 
 fn surround(command: &mut Command, ctx: &TaskContext, env: &Env) {
-    for (name, _) in std::env::vars_os() {
+    // What a kind gives on purpose stays.
+    let given: Vec<OsString> = command.as_std().get_envs().map(|(name, _)| name.to_os_string()).collect();
+    for (name, _) in std::env::vars_os().filter(|(name, _)| !given.contains(name)) {
         let text = name.to_string_lossy();
         if WITHHELD.contains(&&*text) || text.starts_with("STREAMIFY_SECRET_") {
             command.env_remove(&name);
         }
     }
+    let open = env.kafka_login.iter().filter(|(name, _)| !WITHHELD.contains(name));
+    command.envs(open.map(|(name, value)| (name, value)));
     // Ours, if there is one, is none of theirs.
     command.env_remove("TRACEPARENT").env_remove("TRACESTATE");
     if let Some(traceparent) = &ctx.traceparent {

@@ -17,6 +17,8 @@ pub struct Env {
     /// Relative paths in `with:` start here.
     pub dags_dir: PathBuf,
     pub brokers: String,
+    /// Variables with which services of ours log in to Kafka, its password among them; tasks of people get the others.
+    pub kafka_login: Vec<(&'static str, String)>,
     pub lake: Lake,
     pub warehouse: WarehouseAccess,
     /// Reads a topic's declared columns.

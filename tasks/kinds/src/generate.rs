@@ -80,6 +80,7 @@ impl Task for Generate {
         command
             .arg("generate")
             .args(["--status-lines", "--brokers", &self.env.brokers])
+            .envs(self.env.kafka_login.iter().map(|(name, value)| (name, value)))
             .current_dir(&self.env.dags_dir);
         let text = |value: &Option<Value>| {
             value.as_ref().map(|value| value.as_str().map_or_else(|| value.to_string(), str::to_string))

@@ -72,7 +72,8 @@ impl Task for StreamJob {
             .arg("stream")
             .args(["--status-lines", "--brokers", &self.env.brokers, "--lake", self.env.lake.url()])
             .arg("--schemas")
-            .arg(self.env.dags_dir.join(with.schemas));
+            .arg(self.env.dags_dir.join(with.schemas))
+            .envs(self.env.kafka_login.iter().map(|(name, value)| (name, value)));
         if let Some(every) = with.every {
             command.arg("--every").arg(every.0.as_secs().to_string());
         }

@@ -7,6 +7,7 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use crate::Error;
 use crate::job::Job;
 use crate::kafka::{self, REQUEST_TIMEOUT, Rebalance};
+use crate::offsets::ends;
 use crate::options::OnDataLoss;
 use crate::partition::Partition;
 
@@ -42,7 +43,11 @@ impl Job {
             partition.watermark = position.watermark.map(|watermark| watermark.at);
             let topic = &mut self.topics[topic];
             assigned.add_partition_offset(&topic.kafka_name, number, Offset::Offset(start)).map_err(
-                |source| Error::Kafka { action: "assign", brokers: self.options.brokers.clone(), source },
+                |source| Error::Kafka {
+                    action: "assign",
+                    brokers: self.options.kafka.brokers().to_owned(),
+                    source,
+                },
             )?;
             topic.partitions.insert(number, partition);
         }
@@ -80,10 +85,10 @@ impl Job {
         let (topic, kafka_name) = (&self.topics[topic].config.name, &self.topics[topic].kafka_name);
         let tail = self.runtime.block_on(self.lake.tail(topic, partition))?;
         let watermark = self.runtime.block_on(self.lake.partition_watermark(topic, partition))?;
-        let unknown = |source| self.failed("read the offsets of a partition", source);
-        let (low, high) =
-            self.consumer.fetch_watermarks(kafka_name, partition, REQUEST_TIMEOUT).map_err(unknown)?;
-        let metadata = self.consumer.fetch_metadata(Some(kafka_name), REQUEST_TIMEOUT).map_err(unknown)?;
+        let (low, high) = ends(&self.asker, kafka_name, partition)?;
+        let metadata = self.asker.ask("look up a topic", REQUEST_TIMEOUT, |consumer, time| {
+            consumer.fetch_metadata(Some(kafka_name), time)
+        })?;
         let siblings = metadata.topics().iter().find(|known| known.name() == kafka_name);
         let siblings = siblings.map_or(0, |known| known.partitions().len()).max(1);
         let prev_last = tail.map(|commit| commit.last);
@@ -143,11 +148,9 @@ impl Job {
         for (topic, number) in self.all_keys() {
             let next = self.topics[topic].partitions.get(&number).map(|partition| partition.buffer.next);
             let name = self.topics[topic].kafka_name.clone();
-            let read = |job: &Self| {
-                let offsets = job.consumer.fetch_watermarks(&name, number, REQUEST_TIMEOUT);
-                offsets.map_err(|source| job.failed("read the offsets of a partition", source))
+            let Some((low, high)) = self.persist(|job| ends(&job.asker, &name, number))? else {
+                return Ok(());
             };
-            let Some((low, high)) = self.persist(read)? else { return Ok(()) };
             if next.is_some_and(|next| next < low || next > high) {
                 self.rewind(topic, number)?;
             }

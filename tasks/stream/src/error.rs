@@ -13,6 +13,9 @@ pub enum Error {
     #[error(transparent)]
     Lake(#[from] lake::Error),
 
+    #[error(transparent)]
+    Access(#[from] kafka::Error),
+
     #[error("cannot {action}: {source}; brokers are {brokers}")]
     Kafka { action: &'static str, brokers: String, source: KafkaError },
 

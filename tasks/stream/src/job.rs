@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use ::kafka::Asker;
 use chrono::{DateTime, Utc};
 use lake::Lake;
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -14,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use crate::Error;
 use crate::buffer::{Record, Rules};
 use crate::chunk::Gate;
-use crate::kafka::{self, Context, Rebalance, StatementReader};
+use crate::kafka::{self, CLIENT_ID, Context, Rebalance, StatementReader};
 use crate::options::{Clock, Options};
 use crate::partition::Topic;
 use crate::status::{PartitionStatus, Report, State, Status, TopicReport, TopicStatus};
@@ -31,6 +32,8 @@ pub(crate) struct Job {
     pub runtime: Handle,
     pub stop: CancellationToken,
     pub consumer: BaseConsumer<Context>,
+    /// A client of its own: whoever polls the consumer for its tokens may be handed records.
+    pub asker: Asker,
     pub statements: Option<StatementReader>,
     pub topics: Vec<Topic>,
     pub gate: Gate,
@@ -97,6 +100,7 @@ impl Job {
         Ok(Self {
             topics: topics.collect(),
             consumer: kafka::consumer(&options)?,
+            asker: Asker::new(&options.kafka, CLIENT_ID)?,
             rules: Rules::new(&options),
             gate: Gate(options.before_step.clone()),
             options,
@@ -209,8 +213,12 @@ impl Job {
                         | RDKafkaErrorCode::AllBrokersDown
                         | RDKafkaErrorCode::Resolve
                         | RDKafkaErrorCode::OperationTimedOut
+                        | RDKafkaErrorCode::Authentication
+                        | RDKafkaErrorCode::SSL
                 );
-                self.trouble(format!("kafka at {}: {error}", self.options.brokers), connection);
+                let told = self.consumer.context().session.trouble().filter(|_| connection);
+                let why = told.map_or_else(|| error.to_string(), |trouble| trouble.to_string());
+                self.trouble(format!("kafka at {}: {why}", self.options.kafka.brokers()), connection);
             }
         }
         Ok(())
@@ -227,7 +235,7 @@ impl Job {
     }
 
     pub fn failed(&self, action: &'static str, source: KafkaError) -> Error {
-        Error::Kafka { action, brokers: self.options.brokers.clone(), source }
+        Error::Kafka { action, brokers: self.options.kafka.brokers().to_owned(), source }
     }
 
     /// Repeats what needs Kafka or the lake until it succeeds; None if the job was stopped meanwhile.
@@ -374,6 +382,7 @@ fn accept(topics: &mut [Topic], rules: &Rules, message: &BorrowedMessage<'_>, no
 pub(crate) fn may_pass(error: &Error) -> bool {
     match error {
         Error::Lake(error) => error.may_pass(),
+        Error::Access(_) => true,
         Error::Kafka { source, .. } => !matches!(source, KafkaError::MessageConsumptionFatal(_)),
         _ => false,
     }

@@ -5,7 +5,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use rdkafka::client::ClientContext;
+use ::kafka::Session;
+use rdkafka::client::{ClientContext, OAuthToken};
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, RebalanceProtocol};
 use rdkafka::error::{KafkaError, KafkaResult};
@@ -17,6 +18,7 @@ use rdkafka::types::RDKafkaRespErr;
 use crate::progress::Progress;
 use crate::{Error, Options};
 
+pub(crate) const CLIENT_ID: &str = "streamify-stream";
 pub(crate) const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 /// Statements about completeness that are read at once.
 const STATEMENT_BATCH: usize = 10_000;
@@ -27,8 +29,8 @@ pub(crate) enum Rebalance {
 }
 
 /// Keeps rebalances until the job, between two records, is ready to act on them.
-#[derive(Default)]
 pub(crate) struct Context {
+    pub session: Session,
     rebalances: Mutex<VecDeque<Rebalance>>,
     waiting: AtomicBool,
     closing: AtomicBool,
@@ -39,6 +41,18 @@ pub(crate) struct Context {
 }
 
 impl Context {
+    fn new(session: Session) -> Self {
+        Self {
+            session,
+            rebalances: Mutex::default(),
+            waiting: AtomicBool::default(),
+            closing: AtomicBool::default(),
+            connected: AtomicBool::default(),
+            beats: AtomicU64::default(),
+            ends: Mutex::default(),
+        }
+    }
+
     pub fn rebalance_waits(&self) -> bool {
         self.waiting.load(Ordering::Acquire)
     }
@@ -74,13 +88,22 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl ClientContext for Context {
+    const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
+
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        log(level, facility, message);
+        self.session.log(level, facility, message);
+    }
+
+    fn generate_oauth_token(&self, config: Option<&str>) -> Result<OAuthToken, Box<dyn std::error::Error>> {
+        self.session.generate_oauth_token(config)
     }
 
     fn stats(&self, statistics: Statistics) {
         let up = statistics.brokers.values().any(|broker| broker.state == "UP");
         self.connected.store(up, Ordering::Release);
+        if up {
+            self.session.is_well();
+        }
         self.beats.fetch_add(1, Ordering::AcqRel);
         let mut ends = lock(&self.ends);
         for (name, topic) in statistics.topics {
@@ -95,7 +118,7 @@ impl ClientContext for Context {
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        tracing::debug!(%error, reason, "kafka client");
+        self.session.error(error, reason);
     }
 }
 
@@ -149,12 +172,10 @@ pub(crate) fn unassign<C: ConsumerContext>(
     }
 }
 
-/// Settings that every client needs; those on which exactly-once rests come last and win.
+/// Settings that every consumer needs; those on which exactly-once rests come last.
 pub(crate) fn config(options: &Options, group: &str) -> ClientConfig {
-    let mut config = ClientConfig::new();
+    let mut config = options.kafka.config(CLIENT_ID);
     config
-        .set("broker.address.family", "v4")
-        .set("client.id", "streamify-stream")
         .set("partition.assignment.strategy", "cooperative-sticky")
         .set("session.timeout.ms", "10000")
         .set("heartbeat.interval.ms", "2000")
@@ -162,12 +183,7 @@ pub(crate) fn config(options: &Options, group: &str) -> ClientConfig {
         .set("fetch.wait.max.ms", "100")
         .set("fetch.error.backoff.ms", "100")
         .set("reconnect.backoff.max.ms", "2000")
-        .set("queued.max.messages.kbytes", "32768");
-    for (name, value) in &options.properties {
-        config.set(name, value);
-    }
-    config
-        .set("bootstrap.servers", &options.brokers)
+        .set("queued.max.messages.kbytes", "32768")
         .set("group.id", group)
         .set("enable.auto.commit", "false")
         .set("enable.auto.offset.store", "false")
@@ -183,16 +199,16 @@ pub(crate) fn consumer(options: &Options) -> Result<BaseConsumer<Context>, Error
     let mut config = config(options, &options.group);
     config.set("statistics.interval.ms", "500");
     let consumer: BaseConsumer<Context> =
-        config.create_with_context(Context::default()).map_err(|source| Error::Kafka {
+        config.create_with_context(Context::new(options.kafka.session())).map_err(|source| Error::Kafka {
             action: "create the consumer",
-            brokers: options.brokers.clone(),
+            brokers: options.kafka.brokers().to_owned(),
             source,
         })?;
     let names: Vec<String> = options.topics.iter().map(|topic| options.kafka_name(&topic.name)).collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     consumer.subscribe(&names).map_err(|source| Error::Kafka {
         action: "subscribe",
-        brokers: options.brokers.clone(),
+        brokers: options.kafka.brokers().to_owned(),
         source,
     })?;
     Ok(consumer)
@@ -200,7 +216,7 @@ pub(crate) fn consumer(options: &Options) -> Result<BaseConsumer<Context>, Error
 
 /// Follows the watermarks topic from its beginning, outside of the group: each process needs all of it.
 pub(crate) struct StatementReader {
-    consumer: BaseConsumer<Quiet>,
+    consumer: BaseConsumer<Session>,
     pub progress: Progress,
     /// Whether the topic was read to its end once. Before, a slow source may not have been heard.
     pub ready: bool,
@@ -210,12 +226,13 @@ impl StatementReader {
     pub fn new(options: &Options, topic: &str) -> Result<Self, Error> {
         let failed = |source| Error::Kafka {
             action: "read the watermarks topic",
-            brokers: options.brokers.clone(),
+            brokers: options.kafka.brokers().to_owned(),
             source,
         };
         let mut config = config(options, &format!("{}.watermarks", options.group));
         config.set("enable.partition.eof", "true").set("auto.offset.reset", "earliest");
-        let consumer: BaseConsumer<Quiet> = config.create_with_context(Quiet).map_err(failed)?;
+        let consumer: BaseConsumer<Session> =
+            config.create_with_context(options.kafka.session()).map_err(failed)?;
         let mut partitions = TopicPartitionList::new();
         partitions.add_partition_offset(&options.kafka_name(topic), 0, Offset::Beginning).map_err(failed)?;
         consumer.assign(&partitions).map_err(failed)?;
@@ -240,31 +257,5 @@ impl StatementReader {
                 Some(Err(error)) => tracing::debug!(%error, "watermarks topic"),
             }
         }
-    }
-}
-
-struct Quiet;
-
-impl ClientContext for Quiet {
-    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        log(level, facility, message);
-    }
-
-    fn error(&self, error: KafkaError, reason: &str) {
-        tracing::debug!(%error, reason, "kafka client");
-    }
-}
-
-impl ConsumerContext for Quiet {}
-
-fn log(level: RDKafkaLogLevel, facility: &str, message: &str) {
-    match level {
-        RDKafkaLogLevel::Emerg
-        | RDKafkaLogLevel::Alert
-        | RDKafkaLogLevel::Critical
-        | RDKafkaLogLevel::Error => {
-            tracing::warn!(facility, "{message}");
-        }
-        _ => tracing::debug!(facility, "{message}"),
     }
 }

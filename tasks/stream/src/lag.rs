@@ -2,30 +2,36 @@
 
 use std::collections::BTreeMap;
 
-use rdkafka::config::ClientConfig;
-use rdkafka::consumer::{BaseConsumer, Consumer};
+use ::kafka::{Access, Asker};
+use rdkafka::consumer::Consumer;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use crate::Error;
-use crate::kafka::REQUEST_TIMEOUT;
+use crate::kafka::{CLIENT_ID, REQUEST_TIMEOUT};
 use crate::offsets::{PartitionOffsets, read};
 
 /// Records that the group has yet to read, by topic. A partition where it committed nothing counts whole; a topic that does not exist is
 /// left out.
 pub async fn group_lag(
-    brokers: &str,
+    kafka: &Access,
     group: &str,
     topics: &[String],
 ) -> Result<BTreeMap<String, u64>, Error> {
-    let (brokers, group, topics) = (brokers.to_owned(), group.to_owned(), topics.to_vec());
-    let task = tokio::task::spawn_blocking(move || measure(&brokers, &group, &topics));
+    let (kafka, group, topics) = (kafka.clone(), group.to_owned(), topics.to_vec());
+    let task = tokio::task::spawn_blocking(move || measure(&kafka, &group, &topics));
     task.await.map_err(|error| Error::Thread(error.to_string()))?
 }
 
-fn measure(brokers: &str, group: &str, topics: &[String]) -> Result<BTreeMap<String, u64>, Error> {
-    let failed =
-        |source| Error::Kafka { action: "read the group's offsets", brokers: brokers.to_owned(), source };
-    let ends = read(brokers, topics)?;
+fn measure(kafka: &Access, group: &str, topics: &[String]) -> Result<BTreeMap<String, u64>, Error> {
+    let failed = |source| Error::Kafka {
+        action: "read the group's offsets",
+        brokers: kafka.brokers().to_owned(),
+        source,
+    };
+    let mut config = kafka.config(CLIENT_ID);
+    config.set("allow.auto.create.topics", "false").set("group.id", group).set("enable.auto.commit", "false");
+    let asker = Asker::with(kafka, &config)?;
+    let ends = read(&asker, topics)?;
     let mut asked = TopicPartitionList::new();
     for (topic, partitions) in &ends {
         for partition in partitions {
@@ -35,14 +41,9 @@ fn measure(brokers: &str, group: &str, topics: &[String]) -> Result<BTreeMap<Str
     if asked.count() == 0 {
         return Ok(BTreeMap::new());
     }
-    let consumer: BaseConsumer = ClientConfig::new()
-        .set("bootstrap.servers", brokers)
-        .set("broker.address.family", "v4")
-        .set("group.id", group)
-        .set("enable.auto.commit", "false")
-        .create()
-        .map_err(failed)?;
-    let committed = consumer.committed_offsets(asked, REQUEST_TIMEOUT).map_err(failed)?;
+    let committed = asker.ask("read the group's offsets", REQUEST_TIMEOUT, |consumer, time| {
+        consumer.committed_offsets(asked.clone(), time)
+    })?;
     let mut lags = BTreeMap::new();
     for (topic, partitions) in ends.into_iter().filter(|(_, partitions)| !partitions.is_empty()) {
         let mut lag = 0;

@@ -1,9 +1,9 @@
 //! What the job is told. Not here: where the values come from (`app`).
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ::kafka::Access;
 use chrono::{DateTime, Utc};
 
 use crate::{Error, Step, TopicSchema};
@@ -16,7 +16,7 @@ pub type BeforeStep = Arc<dyn Fn(Step, &str, i32) -> bool + Send + Sync>;
 
 #[derive(Clone)]
 pub struct Options {
-    pub brokers: String,
+    pub kafka: Access,
     pub topics: Vec<TopicConfig>,
     pub lake_url: String,
     pub group: String,
@@ -35,8 +35,6 @@ pub struct Options {
     pub sanity: Sanity,
     /// Who wrote a commit, for people who read the log.
     pub writer: String,
-    /// Further librdkafka properties (SASL, TLS). They cannot change what exactly-once rests on.
-    pub properties: BTreeMap<String, String>,
     /// For tests of crash safety.
     pub before_step: Option<BeforeStep>,
 }
@@ -83,9 +81,9 @@ impl Default for Sanity {
 }
 
 impl Options {
-    pub fn new(brokers: impl Into<String>, lake_url: impl Into<String>, topics: Vec<TopicConfig>) -> Self {
+    pub fn new(kafka: impl Into<Access>, lake_url: impl Into<String>, topics: Vec<TopicConfig>) -> Self {
         Self {
-            brokers: brokers.into(),
+            kafka: kafka.into(),
             topics,
             lake_url: lake_url.into(),
             group: "streamify-lake".into(),
@@ -98,14 +96,13 @@ impl Options {
             on_data_loss: OnDataLoss::default(),
             sanity: Sanity::default(),
             writer: format!("stream-{}", std::process::id()),
-            properties: BTreeMap::new(),
             before_step: None,
         }
     }
 
     pub(crate) fn check(&self) -> Result<(), Error> {
         let wrong = |name, problem: &str| Err(Error::Option { name, problem: problem.to_owned() });
-        if self.brokers.trim().is_empty() {
+        if self.kafka.brokers().trim().is_empty() {
             return wrong("brokers", "is empty; give host:port of at least one broker");
         }
         if self.group.is_empty() {

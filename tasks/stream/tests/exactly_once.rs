@@ -235,7 +235,7 @@ async fn a_topic_that_was_recreated_is_refused() {
     job.consumed(&[end]).await;
     job.stop().await;
     let other = House::new(1).await;
-    let error = house.start(Options { brokers: other.brokers.clone(), ..house.options() }).error().await;
+    let error = house.start(Options { kafka: (&other.brokers).into(), ..house.options() }).error().await;
     assert!(matches!(error, Error::Recreated { next: 42, high: 0, .. }), "{error}");
 }
 
@@ -243,7 +243,9 @@ async fn a_topic_that_was_recreated_is_refused() {
 async fn offsets_say_where_partitions_begin_and_end() {
     let house = House::new(2).await;
     house.send_events(1, 7, "2027-01-01T00:00:00Z").await;
-    let found = stream::offsets(&house.brokers, &[TOPIC.to_owned(), "absent".to_owned()]).await.unwrap();
+    let found = stream::offsets(&house.brokers.as_str().into(), &[TOPIC.to_owned(), "absent".to_owned()])
+        .await
+        .unwrap();
     let ends: Vec<(i64, i64)> =
         found[TOPIC].iter().map(|partition| (partition.low, partition.high)).collect();
     assert_eq!((ends, found["absent"].len()), (vec![(0, 0), (0, 7)], 0));

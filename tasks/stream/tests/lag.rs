@@ -23,7 +23,7 @@ async fn lag_counts_what_lies_behind_the_committed_offsets_of_each_partition() {
     house.send_events(1, 3, "2027-01-01T10:00:00Z").await;
     let lag = async |topics: &[&str]| {
         let topics: Vec<String> = topics.iter().map(ToString::to_string).collect();
-        stream::group_lag(&house.brokers, "readers", &topics).await.unwrap()
+        stream::group_lag(&house.brokers.as_str().into(), "readers", &topics).await.unwrap()
     };
     let of_topic = |lag: u64| BTreeMap::from([(TOPIC.to_string(), lag)]);
     assert_eq!(lag(&[TOPIC]).await, of_topic(8), "a group that never committed has all before it");

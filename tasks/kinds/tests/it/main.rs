@@ -5,6 +5,7 @@
 mod approve;
 mod branch;
 mod http;
+mod kafka_login;
 mod outbound;
 mod process;
 mod python;

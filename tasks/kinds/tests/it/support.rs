@@ -143,6 +143,10 @@ impl Bench {
             program: std::env::current_exe().unwrap(),
             dags_dir: folder.path().to_path_buf(),
             brokers: String::new(),
+            kafka_login: vec![
+                ("KAFKA_SECURITY_PROTOCOL", "SASL_SSL".into()),
+                ("KAFKA_SASL_PASSWORD", "kafka-hunter2".into()),
+            ],
             lake: lake.clone(),
             warehouse: Arc::new(move || {
                 Ok(opened.get_or_init(|| warehouse::open("duckdb::memory:").unwrap()).clone())
