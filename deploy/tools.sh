@@ -110,5 +110,6 @@ get_actionlint || missing "actionlint"
 if [ "${1:-}" = --all ]; then
     get_docker_compose || missing "docker-compose"
     get_bigquery_emulator || missing "the BigQuery emulator"
+    "$here/../testkit/apache-kafka.sh" || missing "Apache Kafka"
 fi
 exit 0

@@ -28,6 +28,8 @@ have cc || missing+=(gcc libc6-dev)
 have c++ || missing+=(g++)
 have setpriv || missing+=(util-linux)
 have npm || missing+=(npm)
+# OpenSSL is configured by it.
+perl -MFindBin -MIPC::Cmd -e 1 2>/dev/null || missing+=(perl)
 python3 -c "import ensurepip, venv" >/dev/null 2>&1 || missing+=(python3-venv)
 [ -e /usr/include/zlib.h ] || missing+=(zlib1g-dev)
 compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || missing+=(postgresql)

@@ -1,5 +1,6 @@
 //! What tests share: a real Postgres, fresh for each test, fakes and emulators of cloud services, and mutated inputs for parsers. A dev-dependency only.
 
+mod apache_kafka;
 mod bigquery;
 mod database;
 pub mod fuzz;
@@ -10,6 +11,7 @@ mod metadata;
 mod skip;
 mod tls;
 
+pub use apache_kafka::ApacheKafka;
 pub use bigquery::BigQueryEmulator;
 pub use database::Database;
 pub use gcs::FakeGcs;

@@ -10,13 +10,13 @@ use broker::{Broker, BrokerConfig};
 use chrono::{DateTime, Utc};
 use generator::SystemClock;
 use google::Credentials;
-use kafka::{Access, Security, Session};
+use kafka::{Access, Asker, Security, Session};
 use lake::Lake;
 use rdkafka::config::FromClientConfigAndContext;
 use rdkafka::producer::{FutureProducer, FutureRecord};
 use stream::{Field, FieldType, Options, Roll, State, Status, TopicConfig, TopicSchema};
 use tempfile::TempDir;
-use testkit::{FakeMetadata, KafkaDoor};
+use testkit::{ApacheKafka, FakeMetadata, Identity, KafkaDoor};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -86,13 +86,7 @@ impl House {
     }
 
     fn access(&self, settings: &[(&str, &str)]) -> Access {
-        let mut all: BTreeMap<&str, String> =
-            settings.iter().map(|(name, value)| (*name, (*value).to_owned())).collect();
-        all.insert("KAFKA_SECURITY_PROTOCOL", "SASL_SSL".to_owned());
-        all.insert("KAFKA_SSL_CA_FILE", self.door.identity.ca_file().display().to_string());
-        let security = Security::read(|name| all.get(name).cloned()).unwrap();
-        let credentials = || Credentials::found(|name| self.metadata.variable(name));
-        Access::new(self.door.address().to_string(), security, credentials).unwrap()
+        access(&self.door.address().to_string(), &self.door.identity, &self.metadata, settings)
     }
 
     fn by_token(&self) -> Access {
@@ -110,6 +104,15 @@ impl House {
     fn lake_url(&self) -> &str {
         self.folders[1].path().to_str().unwrap()
     }
+}
+
+fn access(brokers: &str, identity: &Identity, metadata: &FakeMetadata, settings: &[(&str, &str)]) -> Access {
+    let mut all: BTreeMap<&str, String> =
+        settings.iter().map(|(name, value)| (*name, (*value).to_owned())).collect();
+    all.insert("KAFKA_SECURITY_PROTOCOL", "SASL_SSL".to_owned());
+    all.insert("KAFKA_SSL_CA_FILE", identity.ca_file().display().to_string());
+    let security = Security::read(|name| all.get(name).cloned()).unwrap();
+    Access::new(brokers, security, || Credentials::found(|name| metadata.variable(name))).unwrap()
 }
 
 struct Running {
@@ -155,25 +158,18 @@ async fn generate(access: Access, prefix: &str, to: &str) -> Result<generator::R
     generator::run(options, access, SystemClock, |_| {}, CancellationToken::new()).await
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn what_logins_by_password_and_by_token_write_is_in_the_lake_once() {
-    let house = House::new(3600, None).await;
-    // Only a login by password makes topics.
-    generate(house.by_password(), "", "2026-11-16T03:00:00Z").await.unwrap();
-    let report = generate(house.by_token(), "", "2026-11-16T06:00:00Z").await.unwrap();
-    let sent: BTreeMap<String, u64> = report
-        .progress
-        .topics
-        .iter()
-        .map(|(topic, count)| (topic.clone(), count.replayed + count.sent))
-        .collect();
-    assert!(sent.values().sum::<u64>() > 1000, "{sent:?}");
+fn records(report: &generator::Report) -> BTreeMap<String, u64> {
+    let topics = report.progress.topics.iter();
+    topics.map(|(topic, count)| (topic.clone(), count.replayed + count.sent)).collect()
+}
 
+/// Reads all topics into the lake; then it has each record once.
+async fn take_into_lake(access: Access, lake_url: &str, sent: &BTreeMap<String, u64>) {
     let schemas = concat!(env!("CARGO_MANIFEST_DIR"), "/../../dags/streamify/schemas");
     let schemas = stream::read_schemas(schemas.as_ref()).unwrap();
     let topics =
         schemas.into_iter().map(|schema| TopicConfig { name: schema.topic().to_owned(), schema }).collect();
-    let mut job = Running::start(Options::new(house.by_token(), house.lake_url(), topics));
+    let mut job = Running::start(Options::new(access.clone(), lake_url, topics));
     let expected = sent.clone();
     job.until("all is read", |status| {
         let read = |topic: &String| {
@@ -185,8 +181,8 @@ async fn what_logins_by_password_and_by_token_write_is_in_the_lake_once() {
     .await;
     let report = job.stop().await;
 
-    let lake = Lake::open(house.lake_url()).unwrap();
-    for (topic, sent) in &sent {
+    let lake = Lake::open(lake_url).unwrap();
+    for (topic, sent) in sent {
         let told = &report.topics[topic];
         assert_eq!((told.rows, told.dead_letters, told.skipped), (*sent, 0, 0), "{topic}");
         let commits = lake.commits(topic).await.unwrap();
@@ -198,10 +194,20 @@ async fn what_logins_by_password_and_by_token_write_is_in_the_lake_once() {
         let rows: u64 = commits.iter().flat_map(|commit| &commit.files).map(|file| file.rows).sum();
         assert_eq!((rows, ends.values().sum::<i64>() as u64), (*sent, *sent), "{topic}: rows are offsets");
     }
-    let lag =
-        stream::group_lag(&house.by_token(), "streamify-lake", &sent.keys().cloned().collect::<Vec<_>>())
-            .await;
+    let lag = stream::group_lag(&access, "streamify-lake", &sent.keys().cloned().collect::<Vec<_>>()).await;
     assert_eq!(lag.unwrap().values().sum::<u64>(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_logins_by_password_and_by_token_write_is_in_the_lake_once() {
+    let house = House::new(3600, None).await;
+    // Only a login by password makes topics.
+    generate(house.by_password(), "", "2026-11-16T03:00:00Z").await.unwrap();
+    let report = generate(house.by_token(), "", "2026-11-16T06:00:00Z").await.unwrap();
+    let sent = records(&report);
+    assert!(sent.values().sum::<u64>() > 1000, "{sent:?}");
+
+    take_into_lake(house.by_token(), house.lake_url(), &sent).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -262,4 +268,42 @@ async fn a_refused_token_is_told_in_the_status_and_its_successor_is_let_in_witho
     job.until("the records after", |status| committed(status, before + 10) && status.state == State::Running)
         .await;
     job.stop().await;
+}
+
+async fn brokers(access: Access) -> Result<usize, kafka::Error> {
+    tokio::task::spawn_blocking(move || Asker::new(&access, "test")?.brokers(PATIENCE)).await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn apache_kafka_takes_every_login_and_its_records_are_in_the_lake_once() {
+    let Some(kafka) = ApacheKafka::start().await else { return };
+    let metadata = FakeMetadata::start(3600).await.unwrap();
+    let (address, lake) = (kafka.address().to_string(), tempfile::tempdir().unwrap());
+    let login = |settings: &[(&str, &str)]| access(&address, &kafka.identity, &metadata, settings);
+    let by_password = |mechanism: &str, password: &str| {
+        login(&[
+            ("KAFKA_SASL_MECHANISM", mechanism),
+            ("KAFKA_SASL_USERNAME", "ada"),
+            ("KAFKA_SASL_PASSWORD", password),
+        ])
+    };
+    for mechanism in ["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] {
+        assert_eq!(brokers(by_password(mechanism, "lovelace")).await.unwrap(), 1, "{mechanism}");
+        let error = brokers(by_password(mechanism, "byron-in-the-dark")).await.unwrap_err().to_string();
+        assert!(error.contains("KAFKA_SASL_USERNAME") && !error.contains("byron"), "{mechanism}: {error}");
+    }
+    let by_token = || login(&[("KAFKA_SASL_MECHANISM", "OAUTHBEARER")]);
+    metadata.give("a-stolen-one");
+    kafka.take_token("the-good-one");
+    let error = brokers(by_token()).await.unwrap_err().to_string();
+    assert!(error.contains("roles/managedkafka.client") && !error.contains("stolen"), "{error}");
+    metadata.give("the-good-one");
+    assert_eq!(brokers(by_token()).await.unwrap(), 1);
+
+    // Its sessions end after three seconds: whoever works longer has logged in again on the way.
+    generate(by_password("SCRAM-SHA-512", "lovelace"), "", "2026-11-16T03:00:00Z").await.unwrap();
+    let report = generate(by_token(), "", "2026-11-16T06:00:00Z").await.unwrap();
+    let sent = records(&report);
+    assert!(sent.values().sum::<u64>() > 1000, "{sent:?}");
+    take_into_lake(by_token(), lake.path().to_str().unwrap(), &sent).await;
 }

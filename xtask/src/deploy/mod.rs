@@ -35,6 +35,7 @@ const CHECKERS: [(&str, &[&str], &str); 4] = [
             "deploy/image/skeleton.sh",
             "deploy/compose/init.sh",
             "deploy/tools.sh",
+            "testkit/apache-kafka.sh",
             "testkit/bigquery-emulator.sh",
         ],
         "the shell scripts",

@@ -4,9 +4,7 @@ use super::{GROUPS, folders};
 use std::path::{Path, PathBuf};
 
 /// What parts are told that not every version of the program reads; README.md lists the same.
-const NOT_ALWAYS: [&str; 6] = [
-    "KAFKA_SASL_MECHANISM",
-    "KAFKA_SECURITY_PROTOCOL",
+const NOT_ALWAYS: [&str; 4] = [
     "STREAMIFY_DRAIN_SECONDS",
     "STREAMIFY_LOG_ARCHIVE",
     "STREAMIFY_MONITOR_PORT",
