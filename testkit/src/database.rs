@@ -31,6 +31,20 @@ impl Database {
         Database { url: format!("{cluster}/{name}") }
     }
 
+    /// One that is there already, on a server of the test's own.
+    pub fn at(url: impl Into<String>) -> Database {
+        Database { url: url.into() }
+    }
+
+    /// Statements in this database, past all rules of ours.
+    pub async fn execute(&self, sql: &str) {
+        let mut connection = PgConnection::connect(&self.url).await.expect("the test database answers");
+        sqlx::raw_sql(AssertSqlSafe(sql.to_string()))
+            .execute(&mut connection)
+            .await
+            .expect("the database does it");
+    }
+
     /// A statement to the server, from outside of this database: `{name}` stands for its name.
     pub async fn on_the_server(&self, sql: &str) {
         let (cluster, name) = self.url.rsplit_once('/').expect("the URL ends with the name");

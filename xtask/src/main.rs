@@ -23,7 +23,7 @@ const HELP: &str = "cargo xtask <task>
   tidy    the shape of the house: arrows, owners, sizes, documents
   smoke   the whole pipeline over a bounded history, reconciled
   deploy-lint
-          Dockerfile, docker-compose.yml and .env.example: our own rules, and the checkers that deploy/tools.sh has fetched
+          Dockerfile, docker-compose.yml and .env.example: our own rules, and the checkers that `tools` has fetched
   image [binary]
           the image's content without Docker: a Debian root filled by the Dockerfile's script, entered by chroot, running the pipeline
   terraform [--quick] [--fetch-provider]

@@ -19,7 +19,7 @@ pub fn alerts(root: &Path) -> Result<()> {
 }
 
 fn tool(root: &Path, name: &str, arguments: &[&str]) -> Result<()> {
-    let whole = format!("{name} {}", arguments.join(" "));
+    let whole = [&[name], arguments].concat().join(" ");
     let Some(program) = tools::find(name) else {
         return skips::skip(&whole, &format!("no {name}"), tools::REMEDY);
     };

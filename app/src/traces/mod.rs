@@ -26,6 +26,7 @@ pub struct Settings {
     timeout: Duration,
     /// `service.name` and the like.
     resource: Vec<(String, String)>,
+    share: trace::Share,
 }
 
 impl Settings {
@@ -55,15 +56,33 @@ impl Settings {
             resource.push((name, value));
         }
         let timeout = Duration::from_millis(config.parsed("otlp_timeout_ms")?);
-        Ok(Some(Settings { url, headers: headers(config.text("otlp_headers"))?, timeout, resource }))
+        let share = share(config.text("traces_sampler"), config.text("traces_sampler_arg"))?;
+        let headers = headers(config.text("otlp_headers"))?;
+        Ok(Some(Settings { url, headers, timeout, resource, share }))
     }
 
     /// Starts the task that sends. It goes on until [`Flow::finish`].
     pub async fn start(self, store: Store, http: reqwest::Client, now: DateTime<Utc>) -> Result<Flow> {
-        let traces = trace::Traces::of(store.platform_id(now).await?);
+        let traces = trace::Traces::of(store.platform_id(now).await?).sampled(self.share);
         tracing::info!("traces go to {}", self.url.origin().ascii_serialization());
         let sender = Sender { http, url: self.url, headers: self.headers, timeout: self.timeout };
         Ok(queue::start(traces, store, sender, encode::resource(&self.resource)))
+    }
+}
+
+/// A run has no parent, so the samplers that ask it first come to the same.
+fn share(sampler: &str, argument: &str) -> Result<trace::Share> {
+    match sampler.strip_prefix("parentbased_").unwrap_or(sampler) {
+        "always_on" => Ok(trace::Share::ALL),
+        "always_off" => Ok(trace::Share::NONE),
+        "traceidratio" => {
+            let part = if argument.is_empty() { Some(1.0) } else { argument.parse().ok() };
+            let share = part.and_then(trace::Share::of);
+            share.with_context(|| format!("traces_sampler_arg = {argument:?}: expected a number from 0 to 1"))
+        }
+        _ => bail!(
+            "traces_sampler = {sampler:?}: there are always_on, always_off, traceidratio, each also with parentbased_ before it"
+        ),
     }
 }
 
@@ -102,6 +121,26 @@ fn headers(text: &str) -> Result<HeaderMap> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn samplers_are_named_as_the_standard_has_them() {
+        for (sampler, argument, expected) in [
+            ("parentbased_always_on", "", trace::Share::ALL),
+            ("always_off", "", trace::Share::NONE),
+            ("traceidratio", "", trace::Share::ALL),
+            ("parentbased_traceidratio", "0", trace::Share::NONE),
+            ("traceidratio", "0.25", trace::Share::of(0.25).unwrap()),
+        ] {
+            assert_eq!(share(sampler, argument).unwrap(), expected, "{sampler} {argument}");
+        }
+        for (sampler, argument, why) in [
+            ("traceidratio", "25", "from 0 to 1"),
+            ("traceidratio", "a", "from 0 to 1"),
+            ("jaeger_remote", "", "always_on"),
+        ] {
+            assert!(share(sampler, argument).unwrap_err().to_string().contains(why), "{sampler} {argument}");
+        }
+    }
 
     #[test]
     fn headers_are_read_as_the_standard_writes_them() {

@@ -30,6 +30,7 @@ enum Item {
 
 /// What the engine tells.
 pub struct Traces {
+    ids: trace::Traces,
     queue: mpsc::Sender<Item>,
     dropped: AtomicU64,
     exported: AtomicU64,
@@ -53,11 +54,15 @@ impl Traces {
 
 impl Spans for Traces {
     fn emit(&self, span: Span) {
-        self.put(Item::Span(span));
+        if span.place.sampled {
+            self.put(Item::Span(span));
+        }
     }
 
     fn run_ended(&self, run: i64) {
-        self.put(Item::Run(run));
+        if self.ids.run(run).sampled {
+            self.put(Item::Run(run));
+        }
     }
 }
 
@@ -85,7 +90,8 @@ impl Flow {
 
 pub fn start(ids: trace::Traces, store: Store, sender: Sender, resource: Resource) -> Flow {
     let (queue, waiting) = mpsc::channel(WAITING_MAX);
-    let traces = Arc::new(Traces { queue, dropped: AtomicU64::new(0), exported: AtomicU64::new(0) });
+    let (dropped, exported) = (AtomicU64::new(0), AtomicU64::new(0));
+    let traces = Arc::new(Traces { ids: ids.clone(), queue, dropped, exported });
     let no_more = CancellationToken::new();
     let emptying =
         Emptying { ids: ids.clone(), store, sender, resource, traces: traces.clone(), failing: false };
@@ -174,11 +180,22 @@ mod tests {
     #[tokio::test]
     async fn what_the_queue_has_no_room_for_is_counted_and_nobody_waits() {
         let (queue, mut waiting) = mpsc::channel(2);
-        let traces = Traces { queue, dropped: AtomicU64::new(0), exported: AtomicU64::new(0) };
+        let ids = trace::Traces::of("a");
+        let traces = Traces { ids, queue, dropped: AtomicU64::new(0), exported: AtomicU64::new(0) };
         for run in 0..5 {
             traces.run_ended(run);
         }
         assert_eq!(traces.figures()[1], ("spans_dropped", json!(3)));
         assert!(matches!(waiting.recv().await, Some(Item::Run(0))), "the oldest are kept");
+    }
+
+    #[test]
+    fn what_is_not_sampled_is_neither_sent_nor_counted_as_dropped() {
+        let (queue, mut waiting) = mpsc::channel(1);
+        let ids = trace::Traces::of("a").sampled(trace::Share::NONE);
+        let traces = Traces { ids, queue, dropped: AtomicU64::new(0), exported: AtomicU64::new(0) };
+        (0..5).for_each(|run| traces.run_ended(run));
+        assert!(waiting.try_recv().is_err());
+        assert_eq!(traces.figures()[1], ("spans_dropped", json!(0)));
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::node::{Node, Start};
 use crate::support::text;
+use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 use tokio::io::copy_bidirectional;
@@ -9,7 +10,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 
 const HELLO: &str = "dag: hello\ntasks:\n  hello: { uses: process, with: { command: [echo, hello] } }\n";
-const HEALTH: &str = "/api/v2/monitor/health";
+pub const HEALTH: &str = "/api/v2/monitor/health";
 
 fn runs(node: &Node, run_id: &str) {
     let output = node.run("hello", run_id);
@@ -102,20 +103,28 @@ async fn a_database_that_is_away_is_told_by_api_and_page_and_work_goes_on_when_i
 }
 
 /// A small disk of its own, gone with the value.
-struct SmallDisk(tempfile::TempDir);
+pub struct SmallDisk(tempfile::TempDir);
 
 impl SmallDisk {
-    fn mount() -> Option<SmallDisk> {
+    /// `None`, loudly, without the right to.
+    pub fn mount(size: &str) -> Option<SmallDisk> {
         let folder = tempfile::tempdir().unwrap();
         let mount = Command::new("mount")
-            .args(["-t", "tmpfs", "-o", "size=128m", "tmpfs"])
+            .args(["-t", "tmpfs", "-o", &format!("size={size}"), "tmpfs"])
             .arg(folder.path())
             .output();
         let is_mounted = mount.is_ok_and(|output| output.status.success());
+        if !is_mounted {
+            testkit::skip("no right to mount a small disk (tmpfs)", "run it as root");
+        }
         is_mounted.then_some(SmallDisk(folder))
     }
 
-    fn fill(&self) {
+    pub fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    pub fn fill(&self) {
         let filler = self.0.path().join("filler");
         // As much as goes in.
         let output = Command::new("dd")
@@ -125,7 +134,7 @@ impl SmallDisk {
         assert!(!output.unwrap().status.success(), "the disk is full");
     }
 
-    fn make_room(&self) {
+    pub fn make_room(&self) {
         std::fs::remove_file(self.0.path().join("filler")).unwrap();
     }
 }
@@ -138,20 +147,17 @@ impl Drop for SmallDisk {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_disk_is_named_and_what_failed_by_it_succeeds_when_there_is_room() {
-    let Some(disk) = SmallDisk::mount() else {
-        testkit::skip("no right to mount a small disk (tmpfs)", "run it as root");
-        return;
-    };
+    let Some(disk) = SmallDisk::mount("128m") else { return };
     let mut start = Start::with("hello.yaml", HELLO).await;
     // As tasks of the pipeline write to the lake and to the warehouse.
     let write = format!(
         "dag: write\ntasks:\n  write:\n    uses: process\n    retries: {{ limit: 1000, delay: 1s, max_delay: 1s }}\n    with: {{ command: [dd, if=/dev/zero, \"of={}\", bs=1M, count=40] }}\n",
-        disk.0.path().join("written").display()
+        disk.path().join("written").display()
     );
     start.dags.push(("write.yaml", write));
     let node = start
-        .env("STREAMIFY_LAKE_URL", disk.0.path().join("lake").display().to_string())
-        .data(disk.0.path())
+        .env("STREAMIFY_LAKE_URL", disk.path().join("lake").display().to_string())
+        .data(disk.path())
         .start();
     assert!(node.get_with(HEALTH, r#""disk":{"status":"healthy""#).starts_with("HTTP/1.1 200"));
     disk.fill();

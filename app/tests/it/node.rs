@@ -130,8 +130,13 @@ impl Node {
 
     /// A command of the command line, for this platform.
     pub fn command(&self, arguments: &[&str]) -> Output {
+        self.command_with(&[], arguments)
+    }
+
+    /// The same, with settings of its own.
+    pub fn command_with(&self, settings: &[(&str, &str)], arguments: &[&str]) -> Output {
         let mut command = streamify();
-        command.args(arguments).env("DATABASE_URL", self.database.url());
+        command.args(arguments).env("DATABASE_URL", self.database.url()).envs(settings.iter().copied());
         command.arg("--data").arg(self.folder.path().join("data"));
         command.output().unwrap()
     }

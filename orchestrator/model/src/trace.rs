@@ -18,12 +18,36 @@ use std::sync::Arc;
 pub struct Place {
     pub trace: [u8; 16],
     pub span: [u8; 8],
+    /// Whether its run is told of at all.
+    pub sampled: bool,
 }
 
 /// The traces of one platform: runs of others with the same numbers have other ids.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Traces {
     platform: String,
+    /// Of how many runs, from 0 to 1.
+    share: Share,
+}
+
+/// A part of all traces, chosen by their ids: every node chooses the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Share(u64);
+
+impl Share {
+    pub const ALL: Share = Share(u64::MAX);
+    pub const NONE: Share = Share(0);
+
+    /// `None`: not from 0 to 1.
+    pub fn of(part: f64) -> Option<Share> {
+        // The cast ends at the largest.
+        (0.0..=1.0).contains(&part).then_some(Share((part * u64::MAX as f64) as u64))
+    }
+
+    /// By the last eight bytes, as OpenTelemetry's SDKs have it.
+    fn takes(self, trace: [u8; 16]) -> bool {
+        self == Share::ALL || u64::from_be_bytes(part(&trace[8..])) < self.0
+    }
 }
 
 /// What an attribute can be.
@@ -65,12 +89,18 @@ pub struct Tracer {
 impl Traces {
     /// `platform` is the same on all nodes of one database, and different elsewhere.
     pub fn of(platform: impl Into<String>) -> Self {
-        Traces { platform: platform.into() }
+        Traces { platform: platform.into(), share: Share::ALL }
+    }
+
+    #[must_use]
+    pub fn sampled(self, share: Share) -> Self {
+        Traces { share, ..self }
     }
 
     pub fn run(&self, run: i64) -> Place {
         let id = self.id("run", run);
-        Place { trace: part(&id[..16]), span: part(&id[16..24]) }
+        let trace = part(&id[..16]);
+        Place { trace, span: part(&id[16..24]), sampled: self.share.takes(trace) }
     }
 
     pub fn attempt(&self, run: i64, attempt_id: i64) -> Place {
@@ -103,7 +133,7 @@ impl fmt::Display for Place {
         hex(f, &self.trace)?;
         f.write_str("-")?;
         hex(f, &self.span)?;
-        f.write_str("-01")
+        f.write_str(if self.sampled { "-01" } else { "-00" })
     }
 }
 
@@ -146,7 +176,24 @@ mod tests {
 
     #[test]
     fn a_place_is_handed_on_as_w3c_has_it() {
-        let place = Place { trace: [0xab; 16], span: [1; 8] };
+        let mut place = Place { trace: [0xab; 16], span: [1; 8], sampled: true };
         assert_eq!(place.to_string(), "00-abababababababababababababababab-0101010101010101-01");
+        place.sampled = false;
+        assert!(place.to_string().ends_with("-00"), "whoever is called need not tell of it either");
+    }
+
+    #[test]
+    fn a_share_of_runs_is_sampled_whole_and_on_every_node_the_same() {
+        let of = |share| Traces::of("a").sampled(share);
+        let (tenth, same) = (of(Share::of(0.1).unwrap()), of(Share::of(0.1).unwrap()));
+        let sampled: Vec<i64> = (0..10_000).filter(|run| tenth.run(*run).sampled).collect();
+        assert!((850..1150).contains(&sampled.len()), "{}", sampled.len());
+        for run in 0..10_000 {
+            let one = tenth.run(run).sampled;
+            assert_eq!((tenth.attempt(run, 1).sampled, same.task(run, 2).sampled), (one, one), "run {run}");
+        }
+        assert!((0..1_000).all(|run| of(Share::ALL).run(run).sampled && !of(Share::NONE).run(run).sampled));
+        assert!((0..1_000).all(|run| of(Share::of(1.0).unwrap()).run(run).sampled));
+        assert_eq!((Share::of(1.1), Share::of(-0.1), Share::of(f64::NAN)), (None, None, None));
     }
 }

@@ -3,6 +3,7 @@
 use super::text::Exposition;
 use chrono::{DateTime, Utc};
 use serde_json::Value;
+use store::retention::PASSES;
 use store::views::health::{Health, NodeHealth};
 use store::views::metrics::{LiveFigures, ServiceFigures};
 
@@ -14,6 +15,7 @@ pub fn write(out: &mut Exposition, health: &Health, live: &LiveFigures, now: Dat
     write_services(out, &live.services);
     write_waiting(out, live, now);
     write_tables(out, health);
+    write_prunings(out, health);
     let mut violated = out.gauge("streamify_invariant_violations", "Rows that must not exist; 0 is healthy.");
     let invariants = serde_json::to_value(&health.invariants).unwrap_or_default();
     for (name, count) in invariants.as_object().into_iter().flatten() {
@@ -59,6 +61,21 @@ fn write_tables(out: &mut Exposition, health: &Health) {
     let mut dead = out.gauge("streamify_table_dead_rows", "Rows that vacuum has not removed yet.");
     for table in &health.tables {
         dead.sample(&[("table", &table.name)], table.dead_rows as f64);
+    }
+}
+
+/// Counted in the database, in the transaction that removes: every node tells the same, and no restart forgets it.
+fn write_prunings(out: &mut Exposition, health: &Health) {
+    let (passes, rows): (Vec<_>, Vec<_>) = health.pruned.iter().partition(|row| row.what == PASSES);
+    let mut removed =
+        out.counter("streamify_pruned_rows_total", "Rows removed for their age, by what they were.");
+    for row in rows {
+        removed.sample(&[("what", &row.what)], row.removed as f64);
+    }
+    let mut last = out
+        .gauge("streamify_prune_last_pass_timestamp_seconds", "When the newest pass over old history ended.");
+    for row in passes {
+        last.sample(&[], row.last_at.timestamp_millis() as f64 / 1000.0);
     }
 }
 

@@ -6,6 +6,7 @@ use axum::body::Body;
 use axum::http::{Request, StatusCode, header};
 use std::sync::Arc;
 use store::auth::Role;
+use store::retention::{Mode, Policy, Position, Pruned};
 use tokio_util::sync::CancellationToken;
 use web::{Web, WebConfig};
 
@@ -98,6 +99,42 @@ async fn a_dag_is_failing_while_its_newest_ended_run_failed_and_it_is_not_paused
         seed.play(tick, |_| Some(seed::Play { seconds: 1, ending: ending.clone(), lines: Vec::new() })).await;
         assert_eq!(text(&world).await.contains(failing), ending != model::Ending::Done, "{back} hours ago");
     }
+}
+
+/// Three runs of a dag end, and but the newest go.
+pub async fn prune_two_runs(world: &World) {
+    let seed = Seed::begin(world.store.clone(), now()).await;
+    let dag = seed::dag("old", model::dag::Schedule::Manual, vec![seed::task("only", "process", &[])]);
+    let version = seed.register(&dag, seed::SOURCE, now() - chrono::TimeDelta::hours(4)).await;
+    for back in [3, 2, 1] {
+        let tick = now() - chrono::TimeDelta::hours(back);
+        seed.tick(&dag, version, tick).await;
+        let done = || seed::Play { seconds: 1, ending: model::Ending::Done, lines: Vec::new() };
+        seed.play(tick, |claimed| (claimed.dag_id == "old").then(done)).await;
+    }
+    let policy = Policy { runs_per_dag: 1, ..Policy::never() };
+    let mut at = Some(Position::default());
+    while let Some(position) = at {
+        at = world.store.prune_step(&policy, &position, Mode::Remove, now()).await.expect("a step").next;
+    }
+    world.store.end_prune("retention", &Pruned::new(), now()).await.expect("counts");
+}
+
+#[tokio::test]
+async fn what_went_for_its_age_is_counted_with_the_time_of_the_last_pass() {
+    let world = empty(Some(Role::Viewer)).await;
+    assert!(
+        !text(&world).await.contains("\nstreamify_prune_last_pass_timestamp_seconds"),
+        "there was no pass"
+    );
+    prune_two_runs(&world).await;
+    let text = text(&world).await;
+    for what in ["runs", "task_instances", "attempts"] {
+        assert_eq!(value(&text, &format!(r#"streamify_pruned_rows_total{{what="{what}"}}"#)), 2.0, "{what}");
+    }
+    let last = value(&text, "streamify_prune_last_pass_timestamp_seconds");
+    assert_eq!(last, now().timestamp() as f64);
+    assert!(!text.contains(r#"what="passes""#), "{text}");
 }
 
 #[tokio::test]

@@ -76,6 +76,7 @@ async fn what_alerts_and_dashboard_group_by_are_labels() {
     let world = seeded(Some(Role::Viewer)).await;
     world.store.put_pool("small", 4, "", "admin", "", now()).await.expect("puts");
     world.get("/dags/hourly").await;
+    crate::metrics::prune_two_runs(&world).await;
     let text = world.get("/metrics").await.text;
     for path in ["deploy/grafana/streamify.json", "deploy/prometheus/alerts.yaml"] {
         for label in labels(&file(path)) {

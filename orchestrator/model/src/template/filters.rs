@@ -9,6 +9,8 @@ use minijinja::value::Rest;
 use minijinja::{Environment, Error, ErrorKind, State, Value};
 
 const WIDTH_DIGITS_MAX: usize = 4;
+/// As many as `WIDTH_DIGITS_MAX` digits can say.
+const SIZE_MAX: i128 = 9_999;
 
 pub(super) fn add_to(environment: &mut Environment<'static>) {
     environment.add_filter("strftime", strftime);
@@ -16,6 +18,16 @@ pub(super) fn add_to(environment: &mut Environment<'static>) {
     environment.add_filter("timestamp", |value: &str| instant(value).map(|instant| instant.timestamp()));
     environment.add_filter("shift", shift);
     environment.add_filter("format", format);
+    environment.add_filter("minijinja_indent", minijinja::filters::indent);
+    environment.add_filter("minijinja_tojson", minijinja::filters::tojson);
+    environment.add_filter("minijinja_batch", minijinja::filters::batch);
+    environment.add_filter("minijinja_slice", minijinja::filters::slice);
+    for (name, own) in SIZED {
+        environment.add_filter(name, move |state: &State<'_, '_>, arguments: Rest<Value>| {
+            sized(name, &arguments)?;
+            state.apply_filter(own, &arguments)
+        });
+    }
     environment.set_unknown_method_callback(|_, value, method, args| match (value.as_str(), method, args) {
         (Some(text), "strftime", [format]) => {
             let format = format.as_str().ok_or_else(|| invalid("strftime takes a format".to_owned()))?;
@@ -47,6 +59,29 @@ fn format(state: &State<'_, '_>, text: &Value, arguments: Rest<Value>) -> Result
         return Err(invalid(format!("format: widths have at most {WIDTH_DIGITS_MAX} digits, and no `*`")));
     }
     minijinja::filters::format(state, text, arguments)
+}
+
+/// minijinja's own filters that reserve as much memory as they are told to.
+const SIZED: [(&str, &str); 4] = [
+    ("indent", "minijinja_indent"),
+    ("tojson", "minijinja_tojson"),
+    ("batch", "minijinja_batch"),
+    ("slice", "minijinja_slice"),
+];
+
+/// The first argument is what is filtered; a size is among the others, by place or by name.
+fn sized(filter: &str, arguments: &[Value]) -> Result<(), Error> {
+    let named =
+        |value: &Value| ["width", "indent", "count"].map(|name| value.get_attr(name).unwrap_or_default());
+    let given = arguments.iter().skip(1);
+    let mut sizes =
+        given.flat_map(|value| if value.is_kwargs() { named(value).to_vec() } else { vec![value.clone()] });
+    match sizes.find(|size| i128::try_from(size.clone()).is_ok_and(|size| size > SIZE_MAX)) {
+        Some(size) => {
+            Err(invalid(format!("{filter}: {size} is too large, widths and sizes end at {SIZE_MAX}")))
+        }
+        None => Ok(()),
+    }
 }
 
 /// Later by a duration, or sooner: `shift("-1d")`.

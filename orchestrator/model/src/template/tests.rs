@@ -208,8 +208,20 @@ fn a_width_that_no_memory_holds_is_an_error() {
         "{{ '%9223372036854775807d' | format(1) }}",
         "{{ '%.99999f' | format(1.5) }}",
         "{{ '%*d' | format(99999, 1) }}",
+        "{{ 'a' | indent(9223372036854775807, true) }}",
+        "{{ 'a' | indent(width=9223372036854775807) }}",
+        "{{ [1] | tojson(9223372036854775807) }}",
+        "{{ [1] | tojson(indent=9223372036854775807) }}",
+        "{{ [1] | batch(9223372036854775807) | list }}",
+        "{{ [1] | slice(9223372036854775807) | list }}",
     ] {
         assert!(rendered(text).unwrap_err().contains("widths"), "{text}");
     }
     assert_eq!(rendered("{{ '%05d of %s' | format(7, 'x') }}"), Ok(json!("00007 of x")));
+    assert_eq!(rendered("x {{ 'a' | indent(width=2, first=true) }}"), Ok(json!("x   a")));
+    assert_eq!(rendered("x {{ [1, 2] | tojson }}"), Ok(json!("x [1,2]")));
+    assert_eq!(
+        rendered("x {{ [[1, 2, 3] | batch(2) | length, [1, 2, 3] | slice(2) | length] }}"),
+        Ok(json!("x [2, 2]"))
+    );
 }

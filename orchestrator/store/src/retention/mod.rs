@@ -96,7 +96,7 @@ pub type Holder = uuid::Uuid;
 /// Rows looked at by one step.
 const STEP_ROWS: i64 = 1_000;
 /// The name under which whole passes are counted.
-const PASSES: &str = "passes";
+pub const PASSES: &str = "passes";
 
 pub fn new_holder() -> Holder {
     Holder::now_v7()
