@@ -33,8 +33,8 @@ struct Waiting {
 
 /// Dags with events that they have not run for, and the assets of those.
 pub(crate) const WAITING: &str = "
-select d.dag_id, d.version_id, q.assets from dags d
-join (select dag_id, array_agg(distinct asset) as assets from asset_queue group by dag_id) q on q.dag_id = d.dag_id
+select d.dag_id, d.version_id, q.assets from (select dag_id, array_agg(distinct asset) as assets from asset_queue group by dag_id) q
+cross join lateral (select * from dags d where d.dag_id = q.dag_id offset 0) d
 where d.present and not d.paused and d.schedule_kind = 'assets' and d.version_id is not null
 order by d.dag_id";
 

@@ -50,12 +50,15 @@ enum Past {
 }
 
 impl Past {
-    /// What the run before did not have holds nothing.
+    /// What the run before did not have holds nothing. Whether it has an item is not known before its task is expanded.
     fn holds(&self, task_id: &str, map_index: i32) -> bool {
+        let of = |done: &HashMap<(String, i32), bool>, map_index: i32| {
+            done.get(&(task_id.to_owned(), map_index)).copied()
+        };
         match self {
             Past::First => false,
             Past::NotBegun => true,
-            Past::Run(done) => done.get(&(task_id.to_owned(), map_index)).is_some_and(|done| !done),
+            Past::Run(done) => of(done, map_index).or_else(|| of(done, -1)) == Some(false),
         }
     }
 }
@@ -85,19 +88,37 @@ async fn before(conn: &mut PgConnection, run: i64, names: &[&str]) -> Result<Pas
     Ok(Past::Run(known.collect()))
 }
 
-/// The run after this one, if it is running: it may go on.
-pub(crate) async fn next(conn: &mut PgConnection, run: i64) -> Result<Option<i64>> {
+/// The running runs that may have waited for this one and may go on: the next of those that count, and what assets have started
+/// before it.
+pub(crate) async fn next(conn: &mut PgConnection, run: i64) -> Result<Vec<i64>> {
     let next = sqlx::query_scalar(
-        "select id from (
-            select n.id, n.state from runs r join runs n on n.dag_id = r.dag_id and (n.run_after, n.id) > (r.run_after, r.id)
-            where r.id = $1 and n.run_type in ('scheduled', 'backfill', 'manual')
-            order by n.run_after, n.id limit 1
-         ) n where state = 'running'",
+        "select n.id from runs r join runs n on n.dag_id = r.dag_id and (n.run_after, n.id) > (r.run_after, r.id) and n.state = 'running'
+         where r.id = $1 and not exists (select 1 from runs m where m.dag_id = r.dag_id
+            and (m.run_after, m.id) > (r.run_after, r.id) and (m.run_after, m.id) < (n.run_after, n.id)
+            and m.run_type in ('scheduled', 'backfill', 'manual'))",
     )
     .bind(run)
-    .fetch_optional(conn)
+    .fetch_all(conn)
     .await?;
     Ok(next)
+}
+
+/// Wakes the runs after these, which have ended without a step.
+pub(crate) async fn wake_after(conn: &mut PgConnection, runs: &[i64], now: DateTime<Utc>) -> Result<()> {
+    sqlx::query(
+        "update runs set wake_at = least(wake_at, $2), revision = revision + 1 where state = 'running' and id in (
+            select n.id from unnest($1::int8[]) as e(id) join runs r on r.id = e.id
+            join runs n on n.dag_id = r.dag_id and (n.run_after, n.id) > (r.run_after, r.id) and n.state = 'running'
+            where not exists (select 1 from runs m where m.dag_id = r.dag_id
+                and (m.run_after, m.id) > (r.run_after, r.id) and (m.run_after, m.id) < (n.run_after, n.id)
+                and m.run_type in ('scheduled', 'backfill', 'manual'))
+         )",
+    )
+    .bind(runs)
+    .bind(now)
+    .execute(conn)
+    .await?;
+    Ok(())
 }
 
 /// Wakes runs that this transaction has not stepped.

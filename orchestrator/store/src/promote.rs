@@ -83,7 +83,8 @@ impl Store {
 
     /// Dags with a due run and either a free place or an overlap rule to apply, the longest waiting first.
     async fn dags_to_promote(&self, now: DateTime<Utc>, limit: usize) -> Result<Vec<String>> {
-        // The recursion steps from dag to dag over the index of queued runs, however many runs each has.
+        // The recursion steps from dag to dag over the index of queued runs, however many runs each has; `offset 0` has each dag looked up,
+        // for the planner would rather read all dags that there are.
         let dags = sqlx::query_scalar(
             "with recursive waiting(dag_id) as (
                 (select dag_id from runs where state = 'queued' and backfill is null order by dag_id limit 1)
@@ -94,7 +95,7 @@ impl Store {
              ), plain as (
                 select d.dag_id, due.run_after
                 from waiting w
-                join dags d on d.dag_id = w.dag_id
+                cross join lateral (select * from dags d where d.dag_id = w.dag_id offset 0) d
                 cross join lateral (
                     select r.run_after from runs r
                     where r.dag_id = d.dag_id and r.state = 'queued' and r.backfill is null and r.run_after <= $1
@@ -107,7 +108,7 @@ impl Store {
              ), back as (
                 select b.dag_id, due.run_after
                 from backfills b
-                join dags d on d.dag_id = b.dag_id and d.present and not d.paused
+                cross join lateral (select * from dags d where d.dag_id = b.dag_id and d.present and not d.paused offset 0) d
                 cross join lateral (
                     select r.run_after from runs r where r.backfill = b.id and r.state = 'queued' and r.run_after <= $1
                     order by r.run_after, r.id limit 1

@@ -3,6 +3,7 @@
 use crate::attempts::{Claim, Claimed};
 use crate::audit::{self, By};
 use crate::copies::Lent;
+use crate::past;
 use crate::rows::{clean, parse, parse_json};
 use crate::tx::{in_tx, ring};
 use crate::{Error, Result, Store};
@@ -402,9 +403,10 @@ pub(crate) async fn cancel_queued(
     .bind(runs)
     .bind(now)
     .bind(note)
-    .execute(conn)
+    .execute(&mut *conn)
     .await?;
-    Ok(())
+    // What waits for its past may wait for nothing now: items that a clear had put back are no more.
+    past::wake_after(conn, runs, now).await
 }
 
 /// Asks running runs to end; the next step of each stops what is live.

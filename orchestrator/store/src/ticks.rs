@@ -5,6 +5,7 @@ use crate::tx::{in_tx, ring};
 use crate::{Error, Result, Store};
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
+use std::collections::HashMap;
 
 #[derive(Debug, Clone)]
 pub enum TickDecision {
@@ -27,7 +28,7 @@ pub enum TickDecision {
 impl Store {
     /// Writes ledger rows and the runs that they ask for in one transaction. Ticks not after the newest that has a row are left alone, so
     /// two planners do no harm. Returns the runs created (internal ids). A run id that exists already (a person was faster) is not made
-    /// twice: the tick names that run.
+    /// twice: the tick names that run. The same holds of a tick that a backfill was faster to run.
     pub async fn record_ticks(
         &self,
         dag_id: &str,
@@ -47,14 +48,15 @@ impl Store {
         now: DateTime<Utc>,
     ) -> Result<Vec<i64>> {
         let mut tx = self.begin().await?;
-        let new = lock_and_find_new(&mut tx, dag_id, ticks).await?;
+        let mut new: Vec<_> = lock_and_find_new(&mut tx, dag_id, ticks).await?.into_iter().cloned().collect();
+        name_what_is_filled_in(&mut tx, dag_id, &mut new).await?;
         let runs: Vec<NewRun> = new.iter().filter_map(|(_, decision)| decision.run()).cloned().collect();
         if let Some(stray) = runs.iter().find(|run| run.dag_id != dag_id) {
             let message = format!("a tick of dag '{dag_id}' may not start a run of dag '{}'", stray.dag_id);
             return Err(Error::Refused { message });
         }
         let created = if runs.is_empty() { Vec::new() } else { insert_runs(&mut tx, &runs, now).await? };
-        insert_ticks(&mut tx, dag_id, &new, now).await?;
+        insert_ticks(&mut tx, dag_id, &new.iter().collect::<Vec<_>>(), now).await?;
         if !created.is_empty() {
             ring(&mut tx, "runs").await?;
         }
@@ -110,6 +112,34 @@ async fn lock_and_find_new<'a>(
     .fetch_all(conn)
     .await?;
     Ok(new.into_iter().filter_map(|position| ticks.get(usize::try_from(position - 1).ok()?)).collect())
+}
+
+/// A tick that had come but had no row yet when a backfill was made has its run from that: it is not run twice.
+async fn name_what_is_filled_in(
+    conn: &mut PgConnection,
+    dag_id: &str,
+    ticks: &mut [(DateTime<Utc>, TickDecision)],
+) -> Result<()> {
+    let ran = ticks.iter().filter(|(_, decision)| decision.run().is_some());
+    let instants: Vec<DateTime<Utc>> = ran.map(|(at, _)| *at).collect();
+    if instants.is_empty() {
+        return Ok(());
+    }
+    let filled_in: HashMap<DateTime<Utc>, String> = sqlx::query_as::<_, (DateTime<Utc>, String)>(
+        "select logical_date, run_id from runs where dag_id = $1 and logical_date = any($2) and run_type = 'backfill' order by id",
+    )
+    .bind(dag_id)
+    .bind(instants)
+    .fetch_all(conn)
+    .await?
+    .into_iter()
+    .collect();
+    for (at, decision) in ticks {
+        if let (TickDecision::Ran(run), Some(run_id)) = (decision, filled_in.get(at)) {
+            run.run_id.clone_from(run_id);
+        }
+    }
+    Ok(())
 }
 
 pub(crate) async fn insert_ticks(

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use store::Error;
 use store::backfills::{Action, BackfillRequest, Reprocess};
 use store::runs::NewRun;
+use store::ticks::TickDecision;
 use store::views::runs::RunFilter;
 
 const HOUR: i64 = 3600;
@@ -215,4 +216,23 @@ async fn runs_that_a_later_backfill_takes_over_are_told_as_such() {
     assert_eq!((row.runs_planned, row.runs_taken, row.success), (6, 3, 3));
     let row = world.store.backfill(second).await.unwrap().unwrap();
     assert_eq!((row.runs_planned, row.runs_taken, row.queued), (3, 0, planned.len() as i64));
+}
+
+#[tokio::test]
+async fn a_tick_that_a_backfill_was_faster_to_run_is_not_run_twice() {
+    let world = world().await;
+    let late = world.new_run(&one(), "scheduled__now").await;
+    world.store.create_backfill(&request(), "ann", now()).await.unwrap();
+    let runs = world.count("select count(*) from runs").await;
+    let tick = (now(), TickDecision::Ran(NewRun { logical_date: Some(now()), ..late }));
+    let created = world.store.record_ticks("d", &[tick], at(1)).await.unwrap();
+    assert_eq!(created, [0; 0], "the backfill has made its run");
+    assert_eq!(world.count("select count(*) from runs").await, runs);
+    let named: String = sqlx::query_scalar(
+        "select r.run_id from ticks t join runs r on r.id = t.run where t.dag_id = 'd' and t.decision = 'ran'",
+    )
+    .fetch_one(&world.pool)
+    .await
+    .unwrap();
+    assert_eq!(named, "backfill__2026-03-01T12:00:00+00:00");
 }

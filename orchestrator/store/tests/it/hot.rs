@@ -176,6 +176,39 @@ async fn an_instance_waits_for_its_past_and_goes_on_when_that_ends_well() {
 }
 
 #[tokio::test]
+async fn a_run_that_assets_started_is_woken_by_the_run_that_it_waited_for() {
+    let world = world().await;
+    let careful = TaskDef { depends_on_past: true, ..once("a", &[]) };
+    let dag = dag("d", vec![careful]);
+    ticked(&world, &dag, 1).await;
+    let told = world.new_run(&dag, "told").await;
+    let told = NewRun { run_type: RunType::AssetTriggered, run_after: at(2), ..told };
+    let told = world.store.trigger(told, now()).await.unwrap().id;
+    world.store.promote(at(3), 10, None).await.unwrap();
+    assert_eq!(world.states(told).await, ["a=none"], "it waits");
+    let attempt = world.claim_one().await;
+    world.end(&attempt, Ending::Done, at(4)).await;
+    assert_eq!(world.store.due_runs(at(4), 9).await.unwrap().0, [told]);
+}
+
+#[tokio::test]
+async fn a_run_that_is_cancelled_before_it_begins_again_wakes_what_waits_for_it() {
+    let world = world().await;
+    let careful = TaskDef { depends_on_past: true, ..once("a", &[]) };
+    let dag = dag("d", vec![careful]);
+    let (first, second) = (ticked(&world, &dag, 1).await, ticked(&world, &dag, 2).await);
+    world.store.promote(at(3), 10, None).await.unwrap();
+    let attempt = world.claim_one().await;
+    world.end(&attempt, Ending::FailedForGood, at(4)).await;
+    world.store.clear("d", "r1", &Default::default(), "ann", at(5)).await.unwrap();
+    world.store.advance(second, at(5), None).await.unwrap();
+    assert_eq!(world.store.due_runs(at(5), 9).await.unwrap().0, [0; 0]);
+    world.store.request_cancel("d", "r1", "ann", at(6)).await.unwrap();
+    assert_eq!(world.run_state(first).await, "cancelled");
+    assert_eq!(world.store.due_runs(at(6), 9).await.unwrap().0, [second]);
+}
+
+#[tokio::test]
 async fn a_success_is_an_event_of_each_asset_it_writes_and_a_failure_of_none() {
     let world = world().await;
     let writer = |id: &str| TaskDef { writes: vec!["lake/x".into(), format!("lake/{id}")], ..once(id, &[]) };

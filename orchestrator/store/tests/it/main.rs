@@ -14,6 +14,7 @@ mod ends;
 mod growth;
 mod hot;
 mod ledger;
+mod many_dags;
 mod nodes;
 mod notices;
 mod people;

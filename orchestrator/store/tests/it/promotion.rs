@@ -9,10 +9,11 @@ use store::ticks::TickDecision;
 
 /// Scheduled runs with their ticks, one a second, from `at(1)`.
 async fn ticks(world: &World, dag: &Dag, seconds: std::ops::RangeInclusive<i64>) -> Vec<i64> {
+    let template = world.new_run(dag, "").await;
     let mut ticks = Vec::new();
     for second in seconds {
-        let run = world.new_run(dag, &format!("tick-{second}")).await;
-        let run = NewRun { run_type: RunType::Scheduled, run_after: at(second), ..run };
+        let (run_type, run_after) = (RunType::Scheduled, at(second));
+        let run = NewRun { run_id: format!("tick-{second}"), run_type, run_after, ..template.clone() };
         ticks.push((at(second), TickDecision::Ran(run)));
     }
     world.store.record_ticks(&dag.id, &ticks, now()).await.expect("records")
@@ -52,10 +53,11 @@ async fn four_promoters_never_exceed_the_limit_and_keep_the_order() {
 #[tokio::test]
 async fn a_dag_with_thousands_of_runs_does_not_hold_up_another() {
     let world = world().await;
-    let busy = Dag { max_active_runs: 1000, ..wide("busy", 1) };
-    ticks(&world, &busy, 1..=40).await;
-    let late = world.trigger(&wide("calm", 1), "r").await;
-    let promoted = world.store.promote(at(100), 10, None).await.unwrap();
+    let busy = Dag { max_active_runs: 10_000, ..wide("busy", 1) };
+    ticks(&world, &busy, 1..=5_000).await;
+    let late = world.new_run(&wide("calm", 1), "r").await;
+    let late = world.store.trigger(NewRun { run_after: at(5_500), ..late }, now()).await.unwrap().id;
+    let promoted = world.store.promote(at(6_000), 10, None).await.unwrap();
     assert!(promoted.len() <= 10 && promoted.iter().any(|(run, _)| *run == late), "{promoted:?}");
 }
 

@@ -39,6 +39,19 @@ async fn exit_statuses_mean_success_skip_or_retry() {
     assert_eq!(message, "sh ended with exit status 3: trouble");
 }
 
+/// As the kernel kills what takes too much memory.
+#[tokio::test]
+async fn the_last_line_before_a_kill_is_in_the_log_and_the_try_may_be_repeated() {
+    let bench = Bench::new();
+    let script = "echo first; echo last words >&2; kill -9 $$";
+    let outcome = bench.run("process", json!({"command": ["sh", "-c", script]})).await;
+    let Err(TaskError::Retry(message)) = outcome else { panic!("{outcome:?}") };
+    assert!(message.contains("last words"), "{message}");
+    let mut lines = bench.told.text();
+    lines.sort_unstable();
+    assert_eq!(lines, ["first", "last words"]);
+}
+
 #[tokio::test]
 async fn a_program_that_is_not_there_is_named() {
     let bench = Bench::new();
