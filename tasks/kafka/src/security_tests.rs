@@ -1,5 +1,4 @@
 //! What settings may say, and how what they may not say is refused.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use crate::{Access, Error, Protocol, Security};
 

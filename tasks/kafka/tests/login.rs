@@ -125,7 +125,8 @@ async fn a_port_that_does_not_speak_tls_is_told() {
     let broker = place.broker.address().to_string();
     let ca = place.door.identity.ca_file();
     let access = place.access_with(&broker, &ca, "SSL", &[]);
-    let ask = move || Asker::new(&access, "test")?.brokers(Duration::from_secs(1));
+    // That it is silent is all there is to wait for.
+    let ask = move || Asker::new(&access, "test")?.brokers(Duration::from_secs(5));
     let said = tokio::task::spawn_blocking(ask).await.unwrap().unwrap_err().to_string();
     assert!(said.contains("KAFKA_SECURITY_PROTOCOL"), "{said}");
 }
