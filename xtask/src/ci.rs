@@ -1,7 +1,7 @@
 //! One command is CI: each step printed with its time, the first failure ends it. What was skipped is told at the end.
 
 use crate::skips::Report;
-use crate::{deploy, terraform, tidy, tools, workflows};
+use crate::{chaos, deploy, terraform, tidy, tools, workflows};
 use anyhow::{Context, Result, bail};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -13,6 +13,9 @@ const KEPT: [&str; 4] = ["CARGO_TARGET_DIR", "CARGO_HOME", "CARGO_BUILD_JOBS", "
 /// (what prints it, where it is committed)
 const GENERATED: [(&[&str], &str); 2] =
     [(&["dag", "schema"], "dags/dag.schema.json"), (&["config", "--reference"], "docs/ops/configure.md")];
+
+/// Of faults to real nodes; ten minutes of it are for the night.
+const CHAOS_SECONDS: u64 = 40;
 
 pub fn run(root: &Path) -> Result<()> {
     let start = Instant::now();
@@ -37,6 +40,7 @@ fn steps(root: &Path, report: &Report) -> Result<()> {
     step("terraform", || terraform::run(root, &["--quick".to_string()]))?;
     step("generated files", || generated(root))?;
     step("tests", || cargo_with(root, &["test", "--workspace", "--no-fail-fast"], &[report.variable()]))?;
+    step("chaos", || chaos::run(root, &["engine".to_string(), CHAOS_SECONDS.to_string()]))?;
     step("smoke", || smoke(root))
 }
 
