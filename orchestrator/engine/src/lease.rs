@@ -36,6 +36,9 @@ impl Lease {
 
     async fn register(&mut self, now: DateTime<Utc>) -> Result<()> {
         let core = &self.core;
+        if core.node.leaves() {
+            return Ok(());
+        }
         let node = NewNode {
             id: core.node.id(),
             name: core.config.node_name.clone(),
@@ -64,6 +67,10 @@ impl Lease {
         let heartbeat = tokio::time::timeout(limit, core.store.heartbeat(id, now))
             .await
             .map_err(|_| Error::Interrupted("a heartbeat"))??;
+        if heartbeat.given_up && core.node.leaves() {
+            core.lose_all("the node has left");
+            return Ok(());
+        }
         if heartbeat.given_up {
             warn!(node = %id, "this node was given up by the others; it begins anew");
             core.lose_all("the node was given up by the others");

@@ -2,12 +2,15 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use std::sync::RwLock;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use uuid::Uuid;
 
 #[derive(Debug)]
 pub(crate) struct Node {
     standing: RwLock<Standing>,
     fence_after: TimeDelta,
+    /// It says goodbye: a heartbeat that is still under way must not begin anew.
+    leaves: AtomicBool,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -19,7 +22,8 @@ struct Standing {
 
 impl Node {
     pub fn new(fence_after: TimeDelta) -> Self {
-        Node { standing: RwLock::new(Standing { id: Uuid::now_v7(), confirmed_at: None }), fence_after }
+        let standing = RwLock::new(Standing { id: Uuid::now_v7(), confirmed_at: None });
+        Node { standing, fence_after, leaves: AtomicBool::new(false) }
     }
 
     pub fn id(&self) -> Uuid {
@@ -39,6 +43,14 @@ impl Node {
         let id = Uuid::now_v7();
         *self.standing.write().expect("no holder panics") = Standing { id, confirmed_at: None };
         id
+    }
+
+    pub fn leave(&self) {
+        self.leaves.store(true, Relaxed);
+    }
+
+    pub fn leaves(&self) -> bool {
+        self.leaves.load(Relaxed)
     }
 
     pub fn is_registered(&self) -> bool {

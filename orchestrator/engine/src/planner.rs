@@ -15,12 +15,16 @@ use model::dag::Schedule;
 use model::schedule::{Planned, plan_ticks};
 use serde_json::Value;
 use std::sync::Arc;
+use std::time::Duration;
 use store::dags::ScheduledDag;
 use store::runs::{NewRun, RunType};
 use store::ticks::TickDecision;
+use tokio::time::Instant;
 use tracing::{error, info};
 
 pub(crate) const DUTY: &str = "planner";
+/// Between two looks at all dags, unless one is due: thousands of new dags ring thousands of times.
+const DISTANCE: Duration = Duration::from_millis(250);
 /// Dags whose rows could not be written, after which the store itself is to blame.
 const FAILURES_MAX: usize = 5;
 
@@ -36,12 +40,28 @@ struct Plan {
 pub(crate) struct Planner {
     core: Arc<Core>,
     duty: Duty,
+    distance: Duration,
+    looked_at: Option<Instant>,
+    /// When the first of the dags is due, as far as the last look knows.
+    next: Option<DateTime<Utc>>,
 }
 
 impl Planner {
     pub fn new(core: Arc<Core>) -> Self {
         let duty = Duty::new(DUTY, core.store.clone(), core.node.clone(), core.config.lease_ttl);
-        Planner { core, duty }
+        Planner { core, duty, distance: DISTANCE, looked_at: None, next: None }
+    }
+
+    #[cfg(test)]
+    pub fn with_distance(core: Arc<Core>, distance: Duration) -> Self {
+        Planner { distance, ..Planner::new(core) }
+    }
+
+    /// How long all dags need not be looked at again.
+    fn rest(&self, now: DateTime<Utc>) -> Option<Duration> {
+        let is_due = self.next.is_some_and(|next| next <= now);
+        let rest = self.looked_at.and_then(|at| self.distance.checked_sub(at.elapsed()));
+        rest.filter(|rest| !rest.is_zero() && !is_due)
     }
 
     /// Returns how many dags got their rows.
@@ -76,9 +96,15 @@ impl Round for Planner {
         if self.duty.hold(now).await?.is_none() {
             return Ok(Again::At(self.duty.again_at(now)));
         }
+        if let Some(rest) = self.rest(now) {
+            return Ok(Again::In(rest));
+        }
+        self.looked_at = Some(Instant::now());
         let dags = self.core.store.scheduled_dags().await?;
         let plan = aside(move || plan_all(&dags, now)).await.ok_or(Error::Interrupted("planning"))?;
+        self.next = plan.next;
         if self.record(plan.due, now).await? > 0 {
+            self.looked_at = None;
             self.core.bells.driver.ring();
             // One call plans a limited number of ticks of each dag.
             return Ok(Again::Now);

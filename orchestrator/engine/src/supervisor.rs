@@ -217,6 +217,8 @@ async fn within_step(what: &str, step: impl Future<Output = ()>) {
 
 /// Others need not wait for leases to run out.
 async fn give_back(core: &Core) {
+    // A heartbeat that did not end in time must not take it back.
+    core.node.leave();
     if !core.node.is_registered() {
         return;
     }

@@ -1,10 +1,12 @@
-//! Dags by chance: layers, trigger rules, retries, mapped tasks, services, branches, groups, pools, limits, schedules.
+//! Dags by chance: layers, trigger rules, retries, mapped tasks, services, branches, groups, pools, limits, schedules, assets, questions to
+//! people, pasts that are depended on, deadlines.
 
 use super::dice::Dice;
 use super::kind;
 use chrono::{DateTime, TimeDelta, Utc};
 use model::dag::{Catchup, Dag, Group, Overlap, Restart, Schedule, Service, TaskDef};
 use model::for_each::{ForEach, Over};
+use model::notify::{Event, Notify, Target};
 use model::retry::RetryPolicy;
 use model::trigger_rule::TriggerRule;
 use serde_json::json;
@@ -12,8 +14,13 @@ use std::time::Duration;
 
 pub(crate) const POOL: &str = "scarce";
 
+/// What the dag of this number writes. Dags wait only for what dags of lower numbers write, so that they come to an end.
+pub(super) fn asset(number: usize) -> String {
+    format!("a{number}")
+}
+
 /// `from` and `until`: when scheduled runs are wanted.
-pub(crate) fn dag(dice: &mut Dice, id: String, from: DateTime<Utc>, until: DateTime<Utc>) -> Dag {
+pub(crate) fn dag(dice: &mut Dice, number: usize, from: DateTime<Utc>, until: DateTime<Utc>) -> Dag {
     let count = 1 + dice.below(6);
     let mut tasks: Vec<TaskDef> = Vec::new();
     for position in 0..count {
@@ -22,9 +29,15 @@ pub(crate) fn dag(dice: &mut Dice, id: String, from: DateTime<Utc>, until: DateT
     let groups = grouped(dice, &mut tasks);
     with_services(dice, &mut tasks);
     with_branches(dice, &mut tasks);
+    with_questions(dice, &mut tasks);
+    with_pasts_and_deadlines(dice, &mut tasks);
+    if dice.permille(500) {
+        let writer = dice.below(count);
+        tasks[writer].writes = vec![asset(number)];
+    }
     Dag {
-        id,
-        schedule: schedule(dice, from, until),
+        id: format!("d{number}"),
+        schedule: schedule(dice, number, from, until),
         catchup: *dice.pick(&[Catchup::None, Catchup::Latest, Catchup::All, Catchup::Limit(2)]),
         overlap: *dice.pick(&[Overlap::Queue, Overlap::Queue, Overlap::Skip, Overlap::Cancel]),
         max_active_runs: 1 + dice.below(3) as u32,
@@ -32,12 +45,25 @@ pub(crate) fn dag(dice: &mut Dice, id: String, from: DateTime<Utc>, until: DateT
         retries: if dice.permille(100) { policy(dice, 1) } else { RetryPolicy::default() },
         groups,
         tasks,
+        deadline: dice.permille(250).then(|| dice.millis(5_000, 150_000)),
+        notify: vec![Notify { on: vec![Event::Deadline, Event::Failure], to: nobody() }],
         ..Dag::default()
     }
 }
 
-fn schedule(dice: &mut Dice, from: DateTime<Utc>, until: DateTime<Utc>) -> Schedule {
+fn nobody() -> Target {
+    Target::Email { to: vec!["people".to_owned()], subject: String::new() }
+}
+
+fn schedule(dice: &mut Dice, number: usize, from: DateTime<Utc>, until: DateTime<Utc>) -> Schedule {
     let step = dice.between(20, 70);
+    if number > 0 && dice.permille(350) {
+        let mut assets: Vec<String> = (0..number).filter(|_| dice.permille(700)).map(asset).collect();
+        if assets.is_empty() {
+            assets.push(asset(0));
+        }
+        return Schedule::Assets { assets, all: dice.permille(500) };
+    }
     match dice.below(10) {
         0..4 => {
             let first = from + TimeDelta::seconds(dice.between(1, 20));
@@ -58,6 +84,8 @@ fn task(dice: &mut Dice, position: usize, count: usize) -> TaskDef {
     }
     let rule = if dice.permille(300) { *dice.pick(&TriggerRule::ALL) } else { TriggerRule::AllSuccess };
     let retries = dice.below(3) as u32;
+    let for_each = mapped(dice, count);
+    let sieves = for_each.is_some() && dice.permille(400);
     TaskDef {
         id: format!("t{position}"),
         uses: kind::TASK.to_owned(),
@@ -66,13 +94,18 @@ fn task(dice: &mut Dice, position: usize, count: usize) -> TaskDef {
         retries: policy(dice, retries),
         timeout: dice.permille(300).then(|| dice.millis(5_000, 40_000)),
         priority: dice.below(3) as i32,
-        for_each: mapped(dice, count),
+        for_each,
+        condition: sieves.then(|| WANTED.to_owned()),
         pool: dice.permille(150).then(|| POOL.to_owned()),
         pool_slots: 1 + dice.below(2) as u32,
         max_active: dice.permille(100).then(|| 1 + dice.below(2) as u32),
         ..TaskDef::default()
     }
 }
+
+/// The `if` of some mapped tasks: all items but this one.
+const WANTED: &str = "item != 1";
+pub(crate) const UNWANTED: i32 = 1;
 
 fn mapped(dice: &mut Dice, count: usize) -> Option<ForEach> {
     let concurrency = dice.permille(300).then_some(1);
@@ -122,7 +155,8 @@ fn with_services(dice: &mut Dice, tasks: &mut [TaskDef]) {
         ..Service::default()
     };
     let task = &mut tasks[at];
-    (task.uses, task.service, task.for_each) = (kind::SERVICE.to_owned(), Some(service), None);
+    (task.uses, task.service) = (kind::SERVICE.to_owned(), Some(service));
+    (task.for_each, task.condition) = (None, None);
     // What needs the service must not wait for a place that the service has.
     (task.timeout, task.pool, task.max_active) = (None, None, None);
     if !tasks[last].needs.contains(&at) {
@@ -140,4 +174,27 @@ fn with_branches(dice: &mut Dice, tasks: &mut [TaskDef]) {
     }
     let task = &mut tasks[at];
     (task.uses, task.branch, task.with) = (kind::BRANCH.to_owned(), true, json!({ "choices": after }));
+}
+
+fn is_plain(task: &TaskDef) -> bool {
+    task.uses == kind::TASK && task.for_each.is_none()
+}
+
+/// Some tasks ask people. They have as much time as these need.
+fn with_questions(dice: &mut Dice, tasks: &mut [TaskDef]) {
+    for task in tasks.iter_mut().filter(|task| is_plain(task)) {
+        if dice.permille(80) {
+            (task.uses, task.timeout) = (kind::APPROVE.to_owned(), None);
+        }
+    }
+}
+
+fn with_pasts_and_deadlines(dice: &mut Dice, tasks: &mut [TaskDef]) {
+    if dice.permille(250) {
+        let at = dice.below(tasks.len());
+        tasks[at].depends_on_past = tasks[at].service.is_none();
+    }
+    for task in tasks {
+        task.deadline = dice.permille(80).then(|| dice.millis(2_000, 100_000));
+    }
 }

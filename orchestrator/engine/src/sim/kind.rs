@@ -3,6 +3,7 @@
 
 use super::world::World;
 use async_trait::async_trait;
+use model::platform::{Approval, Asker, PlatformError};
 use model::task::{ExpandedTask, Stream, WithProblem};
 use model::{Outcome, Task, TaskContext, TaskError};
 use serde_json::{Value, json};
@@ -13,6 +14,10 @@ use std::time::Duration;
 pub(crate) const TASK: &str = "fake";
 pub(crate) const SERVICE: &str = "fake.service";
 pub(crate) const BRANCH: &str = "fake.branch";
+pub(crate) const APPROVE: &str = "fake.approve";
+
+/// Longer than any simulation: only the decision wakes who asked.
+const ASKED_AGAIN: Duration = Duration::from_secs(3600);
 
 pub(crate) struct Fake {
     pub world: Arc<World>,
@@ -82,7 +87,7 @@ impl Task for Fake {
     async fn run(&self, ctx: TaskContext) -> Result<Outcome, TaskError> {
         let (number, script) = self.world.execution_starts(&ctx, self.name == SERVICE);
         let _running = Running { world: self.world.clone(), number };
-        let said = self.play(&ctx, script).await;
+        let said = if self.name == APPROVE { ask(&ctx).await } else { self.play(&ctx, script).await };
         let word = match &said {
             Ok(Outcome::Done { .. }) => "done",
             Ok(Outcome::Skipped { .. }) => "skipped",
@@ -91,6 +96,18 @@ impl Task for Fake {
         };
         self.world.execution_said(ctx.attempt_id, word);
         said
+    }
+}
+
+/// As the kind `approve`.
+async fn ask(ctx: &TaskContext) -> Result<Outcome, TaskError> {
+    let asker = Asker { run: ctx.run, task: ctx.task, map_index: ctx.map_index };
+    match ctx.platform.approval(&asker, "may it go on?").await {
+        Ok(Approval::Waiting) => Ok(Outcome::Poke { again_in: ASKED_AGAIN }),
+        Ok(Approval::Approved { who, .. }) => Ok(Outcome::Done { outputs: json!({ "who": who }) }),
+        Ok(Approval::Rejected { who, .. }) => Err(TaskError::Fail(format!("rejected by {who}"))),
+        Err(PlatformError::Unavailable(_)) => Ok(Outcome::Poke { again_in: Duration::from_secs(1) }),
+        Err(PlatformError::Refused(message)) => Err(TaskError::Fail(message)),
     }
 }
 

@@ -1,6 +1,6 @@
 //! One machine of the simulation and the node on it, the real engine: booted, crashed, frozen, asked to leave.
 
-use super::kind::{BRANCH, Fake, SERVICE, TASK};
+use super::kind::{APPROVE, BRANCH, Fake, SERVICE, TASK};
 use super::realm::{Realm, within};
 use super::wire::Wire;
 use super::world::{LocalClock, TTL, World};
@@ -164,18 +164,30 @@ async fn prepared(world: &Arc<World>, machine: usize, boot: u32) -> Arc<Core> {
     let ship = LogShip::new(clock.clone(), stats.clone(), Mask::of(&config.secrets), bells.logship.clone());
     let node = Arc::new(Node::new(config.fence_after()));
     let kind = |name| Arc::new(Fake { world: world.clone(), name }) as Arc<dyn Task>;
-    let registry = Registry::new([TASK, SERVICE, BRANCH].map(kind));
+    let registry = Registry::new([TASK, SERVICE, BRANCH, APPROVE].map(kind));
     let config = Arc::new(config);
-    Arc::new(Core::new(wire, registry, clock, Arc::new(Nobody), config, node, stats, bells, ship))
+    let people = Arc::new(People { world: world.clone() });
+    Arc::new(Core::new(wire, registry, clock, people, config, node, stats, bells, ship))
 }
 
-/// There is nobody outside to be told or asked.
-struct Nobody;
+/// Who is told about deadlines and failures. While there is trouble, not all that is sent arrives.
+struct People {
+    world: Arc<World>,
+}
 
 #[async_trait]
-impl Outbound for Nobody {
-    async fn send(&self, _notice: &Notice) -> Result<(), String> {
-        Err("nobody is there".to_owned())
+impl Outbound for People {
+    async fn send(&self, notice: &Notice) -> Result<(), String> {
+        let (arrives, pause) = {
+            let mut inner = self.world.lock();
+            let arrives = self.world.calm.is_cancelled() || inner.dice.permille(700);
+            if arrives {
+                inner.told.insert(notice.id);
+            }
+            (arrives, inner.dice.millis(1, 3_000))
+        };
+        tokio::time::sleep(pause).await;
+        if arrives { Ok(()) } else { Err("nobody is there".to_owned()) }
     }
 
     async fn probe(&self, _ask: &Ask, _timeout: Duration) -> Result<(), String> {

@@ -8,13 +8,16 @@
 
 mod dags;
 mod dice;
+mod errands;
 mod events;
 mod kind;
 mod machine;
+mod people;
 pub(crate) mod realm;
 mod rules;
 mod scenario;
 mod store;
 mod tests;
+mod tests_leaving;
 mod wire;
 mod world;

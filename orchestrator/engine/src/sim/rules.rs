@@ -1,5 +1,11 @@
 //! What must hold after each transaction, whatever has happened.
 
+mod assets;
+mod backfills;
+mod deadlines;
+mod order;
+mod questions;
+
 use super::store::{HistoryRow, RunRow, Tables};
 use chrono::{DateTime, TimeDelta, Utc};
 use model::dag::{Catchup, Schedule};
@@ -24,13 +30,21 @@ pub(crate) struct Rules {
     history_seen: usize,
     ticks_seen: usize,
     ticks: BTreeSet<(String, DateTime<Utc>)>,
+    assets: assets::Seen,
+    backfills: backfills::Seen,
+    deadlines: deadlines::Seen,
+    questions: questions::Seen,
+    order: order::Seen,
     /// What executions said: by attempt.
     pub said: BTreeMap<i64, &'static str>,
 }
 
+/// The states of a run's instances, by task and map index.
+type States = BTreeMap<(usize, i32), TaskState>;
+
 struct Shadow {
     state: RunState,
-    instances: BTreeMap<(usize, i32), TaskState>,
+    instances: States,
     used: BTreeMap<String, u32>,
 }
 
@@ -44,9 +58,19 @@ impl Rules {
         now: DateTime<Utc>,
     ) -> Broken {
         one_live_attempt_for_each_instance(tables)?;
-        self.attempts_end_once_and_only_by_their_lease(tables)?;
+        let ends = &tables.history[self.history_seen..];
+        self.attempts_end_once_and_only_by_their_lease(tables, ends)?;
+        self.history_seen = tables.history.len();
+        self.assets.after(tables, ends)?;
+        self.backfills.after(tables, touched)?;
+        self.deadlines.after(tables, touched)?;
+        self.order.after(tables)?;
         for run in touched {
             let row = tables.run_row(*run);
+            let before = self.runs.get(run).map(|shadow| &shadow.instances);
+            order::past_holds(tables, row, before)?;
+            order::items_are_sieved(row, before)?;
+            self.questions.after(tables, row, before)?;
             self.ended_states_stay(row, clears)?;
             live_instances_have_attempts(tables, row)?;
             no_more_tasks_at_once_than_allowed(tables, row)?;
@@ -59,8 +83,8 @@ impl Rules {
         self.ticks_are_recorded_once_and_in_time(tables, now)
     }
 
-    fn attempts_end_once_and_only_by_their_lease(&mut self, tables: &Tables) -> Broken {
-        for past in &tables.history[self.history_seen..] {
+    fn attempts_end_once_and_only_by_their_lease(&mut self, tables: &Tables, ends: &[HistoryRow]) -> Broken {
+        for past in ends {
             if !self.ended.insert(past.attempt) {
                 return Err(format!("attempt {} has ended twice", past.attempt));
             }
@@ -70,18 +94,23 @@ impl Rules {
                     past.attempt, past.shown, past.lease
                 ));
             }
-            self.ends_say_what_happened(past)?;
+            self.ends_say_what_happened(tables, past)?;
             if matches!(past.ending, "failed" | "failed_for_good" | "timed_out") {
                 *self.failures.entry((past.run, past.task, past.map_index)).or_default() += 1;
             }
         }
-        self.history_seen = tables.history.len();
         Ok(())
     }
 
     /// What counts as done was done.
-    fn ends_say_what_happened(&self, past: &HistoryRow) -> Broken {
+    fn ends_say_what_happened(&self, tables: &Tables, past: &HistoryRow) -> Broken {
         let said = self.said.get(&past.attempt).copied();
+        // An item that was cleared alone, not found anew, is judged by its try.
+        let is_unwanted = past.map_index == super::dags::UNWANTED
+            && tables.run_row(past.run).dag.tasks[past.task].condition.is_some();
+        if past.ending == "skipped" && is_unwanted && said.is_none() {
+            return Ok(());
+        }
         if matches!(past.ending, "done" | "skipped" | "poke") && said != Some(past.ending) {
             return Err(format!(
                 "attempt {} ended as {}, but its execution said {said:?}",
@@ -161,7 +190,11 @@ impl Rules {
     pub fn no_tick_is_lost(&self, tables: &Tables, until: DateTime<Utc>) -> Broken {
         for dag_id in tables.dags.keys() {
             let dag = tables.newest(dag_id);
-            if matches!(dag.schedule, Schedule::Manual | Schedule::Once | Schedule::Continuous) {
+            let has_no_times = matches!(
+                dag.schedule,
+                Schedule::Manual | Schedule::Once | Schedule::Continuous | Schedule::Assets { .. }
+            );
+            if has_no_times {
                 continue;
             }
             let rows = tables.ticks.iter().filter(|tick| tick.dag_id == *dag_id);
@@ -183,13 +216,16 @@ impl Rules {
                 return Err(format!("tick {missing} of '{dag_id}' was lost; recorded are {recorded:?}"));
             }
         }
-        for run in tables.runs.values().filter(|run| run.run_type == RunType::Scheduled) {
+        let has_tick = |run: &&RunRow| matches!(run.run_type, RunType::Scheduled | RunType::AssetTriggered);
+        for run in tables.runs.values().filter(has_tick) {
             let ticks = tables.ticks.iter().filter(|tick| tick.run == Some(run.id)).count();
             if ticks != 1 {
-                return Err(format!("scheduled run '{}' has {ticks} ticks", run.run_id));
+                return Err(format!("run '{}' has {ticks} ticks", run.run_id));
             }
         }
-        Ok(())
+        assets::nothing_waits_that_is_enough(tables)?;
+        backfills::none_is_left_open(tables)?;
+        deadlines::all_are_looked_at(tables, until)
     }
 }
 
@@ -253,7 +289,8 @@ fn no_more_tasks_at_once_than_allowed(tables: &Tables, row: &RunRow) -> Broken {
 
 fn no_more_runs_at_once_than_allowed(tables: &Tables) -> Broken {
     let mut running: BTreeMap<&str, u32> = BTreeMap::new();
-    for run in tables.runs.values().filter(|run| run.state == RunState::Running) {
+    let of_dag = |run: &&RunRow| run.state == RunState::Running && run.backfill.is_none();
+    for run in tables.runs.values().filter(of_dag) {
         *running.entry(run.dag_id.as_str()).or_default() += 1;
     }
     for (dag_id, count) in running {

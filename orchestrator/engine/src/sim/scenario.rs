@@ -4,16 +4,17 @@ use super::dags;
 use super::dice::Dice;
 use super::events::Counts;
 use super::machine::{self, Machine};
-use super::store::{Plant, Tables};
+use super::people;
+use super::store::{BackfillState, Plant, RunRow, Tables};
 use super::world::{Faults, World, epoch};
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::TimeDelta;
 use model::RunState;
 use model::dag::Schedule;
-use serde_json::json;
+use model::notify::Event;
 use std::sync::Arc;
 use std::time::Duration;
 use store::notify::Ring;
-use store::runs::{NewRun, RunType};
+use store::runs::RunType;
 
 /// How long things go wrong.
 const TROUBLE: Duration = Duration::from_secs(200);
@@ -61,7 +62,7 @@ fn tables(dice: &mut Dice, plant: Option<Plant>) -> Tables {
     let mut tables = Tables { plant, ..Tables::default() };
     let until = epoch() + TimeDelta::from_std(TROUBLE).expect("minutes");
     for number in 0..1 + dice.below(3) {
-        let dag = dags::dag(dice, format!("d{number}"), epoch(), until);
+        let dag = dags::dag(dice, number, epoch(), until);
         tables.register(dag, epoch());
     }
     tables.pools.insert(dags::POOL.to_owned(), 2 + dice.below(3) as u32);
@@ -103,6 +104,8 @@ async fn scenario(world: &Arc<World>) {
         rest(world, Duration::from_secs(2)).await;
         // Also those that were about to leave.
         (0..count).for_each(|machine| restart(world, machine));
+        people::answer_all(world);
+        people::give_up_what_waits_for_its_past(world);
         let open = open_runs(world);
         if open.is_empty() {
             break;
@@ -118,7 +121,9 @@ async fn scenario(world: &Arc<World>) {
     rest(world, Duration::from_secs(70)).await;
     let due = world.now() - TimeDelta::seconds(65);
     let mut inner = world.lock();
-    if let Err(rule) = inner.rules.no_tick_is_lost(&inner.tables, due) {
+    let held =
+        inner.rules.no_tick_is_lost(&inner.tables, due).and_then(|()| inner.what_was_sent_has_arrived());
+    if let Err(rule) = held {
         world.break_down(&mut inner, rule);
     }
 }
@@ -146,7 +151,7 @@ fn something_happens(world: &Arc<World>) {
     let (kind, machine) = {
         let mut inner = world.lock();
         let count = inner.machines.len();
-        (inner.dice.below(24), inner.dice.below(count))
+        (inner.dice.below(32), inner.dice.below(count))
     };
     match kind {
         0..2 => crash(world, machine),
@@ -157,10 +162,7 @@ fn something_happens(world: &Arc<World>) {
         10..13 => set_clock(world, machine),
         13 => slow_down(world, machine),
         14..16 => lose(world, machine),
-        16..20 => trigger(world),
-        20 => cancel(world),
-        21 => clear(world),
-        22 => pause(world),
+        16..31 => people::do_something(world),
         _ => restart(world, machine),
     }
 }
@@ -297,81 +299,6 @@ fn lose(world: &World, machine: usize) {
     (machine.lossy_until, machine.losses) = (until, losses);
 }
 
-fn trigger(world: &World) {
-    let now = world.now();
-    let run = {
-        let mut inner = world.lock();
-        let inner = &mut *inner;
-        let dag_id = some(&mut inner.dice, inner.tables.dags.keys().cloned());
-        let Some(dag_id) = dag_id else { return };
-        let number = inner.tables.runs.len();
-        NewRun {
-            run_id: format!("manual__{number}"),
-            version_id: inner.tables.dags[&dag_id].version_id,
-            dag_id,
-            run_type: RunType::Manual,
-            window: None,
-            logical_date: None,
-            run_after: now,
-            params: json!({}),
-            requested_by: "people".to_owned(),
-            note: None,
-        }
-    };
-    world.transaction(None, "trigger", |tables| tables.trigger(run, now).map(|_| ())).ok();
-}
-
-fn some<T>(dice: &mut Dice, from: impl Iterator<Item = T>) -> Option<T> {
-    let mut from: Vec<T> = from.collect();
-    if from.is_empty() { None } else { Some(from.swap_remove(dice.below(from.len()))) }
-}
-
-fn cancel(world: &World) {
-    let now = world.now();
-    let run = {
-        let mut inner = world.lock();
-        let inner = &mut *inner;
-        let open = inner.tables.runs.values().filter(|run| !run.state.is_final()).map(|run| run.id);
-        some(&mut inner.dice, open)
-    };
-    let Some(run) = run else { return };
-    let body = |tables: &mut Tables| {
-        tables.request_cancel(run, now);
-        Ok(())
-    };
-    world.transaction(None, "cancel", body).ok();
-}
-
-fn clear(world: &World) {
-    let now: DateTime<Utc> = world.now();
-    let chosen = {
-        let mut inner = world.lock();
-        let inner = &mut *inner;
-        let begun = inner.tables.runs.values().filter(|run| !run.instances.is_empty());
-        let begun: Vec<(i64, usize)> = begun.map(|run| (run.id, run.dag.tasks.len())).collect();
-        let run = some(&mut inner.dice, begun.into_iter());
-        run.map(|(run, tasks)| (run, inner.dice.below(tasks)))
-    };
-    let Some((run, task)) = chosen else { return };
-    world.transaction(None, "clear", |tables| tables.clear(run, task, now)).ok();
-}
-
-fn pause(world: &World) {
-    let chosen = {
-        let mut inner = world.lock();
-        let inner = &mut *inner;
-        let dags: Vec<(String, bool)> =
-            inner.tables.dags.iter().map(|(dag_id, row)| (dag_id.clone(), row.paused)).collect();
-        some(&mut inner.dice, dags.into_iter())
-    };
-    let Some((dag_id, paused)) = chosen else { return };
-    let body = |tables: &mut Tables| {
-        tables.set_paused(&dag_id, !paused);
-        Ok(())
-    };
-    world.transaction(None, "pause", body).ok();
-}
-
 /// All faults end: nodes come back, wires heal. Schedules without an end are paused; clocks stay wrong.
 fn calm(world: &Arc<World>) {
     world.note(None, "calm", [0; 3]);
@@ -398,9 +325,17 @@ fn calm(world: &Arc<World>) {
         Ok(())
     };
     world.transaction(None, "pause", body).ok();
+    people::unpause_backfills(world);
 }
 
 impl super::world::Inner {
+    fn what_was_sent_has_arrived(&self) -> Result<(), String> {
+        match self.tables.notices.iter().find(|(id, row)| row.is_sent && !self.told.contains(id)) {
+            Some((id, _)) => Err(format!("notice {id} counts as sent, but nobody has it")),
+            None => Ok(()),
+        }
+    }
+
     /// What happened, and how attempts, tasks and runs ended.
     fn counts(&self) -> Counts {
         let mut counts = self.events.counts.clone();
@@ -419,6 +354,23 @@ impl super::world::Inner {
             run.items.keys().for_each(|_| saw("expanded"));
         }
         self.tables.ticks.iter().filter(|tick| !tick.ran).for_each(|_| saw("tick skipped"));
+        let assets = self.tables.runs.values().filter(|run| run.run_type == RunType::AssetTriggered);
+        assets.for_each(|_| saw("run by assets"));
+        self.tables.backfills.values().for_each(|row| match row.state {
+            BackfillState::Completed => saw("backfill completed"),
+            BackfillState::Cancelled => saw("backfill cancelled"),
+            BackfillState::Running | BackfillState::Paused => {}
+        });
+        let runs_again = |run: &&RunRow| run.run_type == RunType::Backfill;
+        self.tables.runs.values().filter(runs_again).for_each(|_| saw("run of a backfill"));
+        let answers = self.tables.approvals.values().filter_map(|row| row.decided.as_ref());
+        answers.for_each(|(approved, _)| saw(if *approved { "approved" } else { "rejected" }));
+        self.tables.notices.values().for_each(|row| {
+            saw(if row.event == Event::Deadline { "deadline missed" } else { "failure told" });
+            if row.is_sent {
+                saw("notice sent");
+            }
+        });
         counts.insert("stale end", self.tables.stale_ends);
         counts
     }
@@ -438,8 +390,9 @@ impl super::world::Inner {
         let live: Vec<_> = self.tables.attempts.values().collect();
         let (state, wake_at, dag) = (row.state, row.wake_at, &row.dag_id);
         format!(
-            "run {run} of {dag} is {state}, wakes at {wake_at:?}, retries {:?}: {instances:#?}, live are {live:#?}",
-            row.retries
+            "run {run} of {dag} is {state}, wakes at {wake_at:?}, retries {:?}: {instances:#?}, live are {live:#?}, before it {:#?}",
+            row.retries,
+            self.tables.before(run).map(|before| (before.id, before.state, &before.instances)),
         )
     }
 }

@@ -120,6 +120,18 @@ fn the_seeds_reach_all_kinds_of_trouble() {
         "expanded",
         "tick skipped",
         "mark ready",
+        "tell asset",
+        "run by assets",
+        "run of a backfill",
+        "backfill completed",
+        "backfill cancelled",
+        "pause backfill",
+        "ask",
+        "approved",
+        "rejected",
+        "deadline missed",
+        "failure told",
+        "notice sent",
     ];
     println!("{counts:#?}");
     let missing: Vec<&str> =
@@ -139,6 +151,22 @@ fn each_planted_bug_is_found() {
         Plant::OneRetryTooMany,
         Plant::EndsTwice,
         Plant::RetriesAreNotDue,
+        Plant::UrgencyIsUpsideDown,
+        Plant::ItemsAreNotSieved,
+        Plant::AssetEventsAreTakenFirst,
+        Plant::AssetEventsStay,
+        Plant::AssetEventsComeLate,
+        Plant::BackfillsSeeNoRuns,
+        Plant::TicksRunWhatIsFilledIn,
+        Plant::BackfillsHaveNoBudget,
+        Plant::PausedBackfillsStart,
+        Plant::ApprovalsAreDecidedAgain,
+        Plant::ApprovalsDoNotWake,
+        Plant::QuestionsOutliveAClear,
+        Plant::PastIsForgotten,
+        Plant::NextRunsSleep,
+        Plant::DeadlinesAreToldAgain,
+        Plant::DeadlinesAreAlwaysKept,
     ];
     for plant in plants {
         let found = first_broken(1..3_001, Some(plant));

@@ -115,7 +115,7 @@ impl Wire {
     }
 
     /// One transaction over the wire.
-    async fn call<T: Send + 'static>(
+    pub(super) async fn call<T: Send + 'static>(
         &self,
         what: &'static str,
         body: impl FnOnce(&mut Tables) -> Result<T> + Send + 'static,
@@ -168,17 +168,6 @@ impl Wire {
         }
         answer
     }
-
-    /// The rest of `expire_nodes` and of a goodbye: what is held by no live node ends, in transactions of their own.
-    async fn end_lost(&self, now: DateTime<Utc>) -> Result<usize> {
-        let lost = self.call("find lost", |tables| Ok(tables.lost())).await?;
-        let count = lost.len();
-        if count == 0 {
-            return Ok(0);
-        }
-        let finished = self.call("end lost", move |tables| tables.finish_batch(lost, now, None)).await?;
-        Ok(count - finished.stale.len())
-    }
 }
 
 #[async_trait]
@@ -217,6 +206,10 @@ impl Rows for Wire {
         {
             let mut inner = self.world.lock();
             inner.nodes.insert(id, (self.machine, self.boot));
+            if inner.goodbyes.contains(&(self.machine, self.boot)) {
+                let rule = format!("node {}, boot {}, registers after its goodbye", self.machine, self.boot);
+                self.world.break_down(&mut inner, rule);
+            }
             if inner.machines[self.machine].boot != self.boot {
                 let at = self.world.elapsed();
                 inner.dead.entry(id).or_insert(at);
@@ -234,6 +227,7 @@ impl Rows for Wire {
     }
 
     async fn deregister_node(&self, node: Uuid, now: DateTime<Utc>) -> Result<()> {
+        self.world.lock().goodbyes.insert((self.machine, self.boot));
         self.call("deregister", move |tables| {
             tables.end_node(node);
             Ok(())
@@ -329,30 +323,7 @@ impl Rows for Wire {
         limit: usize,
         claim: Option<&Claim>,
     ) -> Result<Vec<(i64, Advanced)>> {
-        let dags = self.call("dags to promote", move |tables| Ok(tables.dags_to_promote(now, limit))).await?;
-        let share = limit.div_ceil(dags.len().max(1));
-        let (mut promoted, mut room) = (Vec::new(), claim.cloned());
-        for dag_id in dags {
-            let claim = room.clone();
-            let started = self
-                .call("promote", move |tables| tables.promote_dag(&dag_id, share, now, claim.as_ref()))
-                .await;
-            let started = match started {
-                Ok(started) => started,
-                Err(error) if promoted.is_empty() => return Err(error),
-                Err(_) => break,
-            };
-            if let Some(room) = &mut room {
-                let claimed = started.iter().flat_map(|(_, advanced): &(i64, Advanced)| &advanced.claimed);
-                for attempt in claimed {
-                    let service = attempt.dag.tasks[attempt.task].service.is_some();
-                    let places = if service { &mut room.service_slots } else { &mut room.slots };
-                    *places = places.saturating_sub(1);
-                }
-            }
-            promoted.extend(started);
-        }
-        Ok(promoted)
+        self.promote_all(now, limit, claim).await
     }
 
     async fn advance(&self, run: i64, now: DateTime<Utc>, claim: Option<&Claim>) -> Result<Advanced> {
@@ -385,41 +356,67 @@ impl Rows for Wire {
         self.call("continuous due", move |tables| Ok(tables.continuous_due(now))).await
     }
 
-    async fn assets_due(&self, _: DateTime<Utc>) -> Result<usize> {
-        Ok(0)
+    async fn assets_due(&self, now: DateTime<Utc>) -> Result<usize> {
+        self.start_by_assets(now).await
     }
 
     async fn complete_backfills(&self, _: DateTime<Utc>) -> Result<usize> {
-        Ok(0)
+        if self.world.lock().tables.backfills.is_empty() {
+            return Ok(0);
+        }
+        self.call("complete backfills", |tables| Ok(tables.complete_backfills())).await
     }
 
-    async fn ask_approval(&self, _: &Asker, _: &str, _: DateTime<Utc>) -> Result<Approval> {
-        Ok(Approval::Waiting)
+    async fn ask_approval(&self, asker: &Asker, _: &str, _: DateTime<Utc>) -> Result<Approval> {
+        let asker = asker.clone();
+        self.call("ask", move |tables| Ok(tables.ask_approval(&asker))).await
     }
 
-    async fn miss_deadlines(&self, _: DateTime<Utc>, _: usize) -> Result<(usize, Option<DateTime<Utc>>)> {
-        Ok((0, None))
+    async fn miss_deadlines(
+        &self,
+        now: DateTime<Utc>,
+        limit: usize,
+    ) -> Result<(usize, Option<DateTime<Utc>>)> {
+        if self.world.lock().tables.deadlines.is_empty() {
+            return Ok((0, None));
+        }
+        self.call("miss deadlines", move |tables| Ok(tables.miss_deadlines(now, limit))).await
     }
 
     async fn claim_notifications(
         &self,
-        _: DateTime<Utc>,
-        _: usize,
-        _: DateTime<Utc>,
+        now: DateTime<Utc>,
+        limit: usize,
+        again_at: DateTime<Utc>,
     ) -> Result<Vec<Outgoing>> {
-        Ok(Vec::new())
+        if self.world.lock().tables.notices.is_empty() {
+            return Ok(Vec::new());
+        }
+        self.call("claim notices", move |tables| Ok(tables.claim_notices(now, limit, again_at))).await
     }
 
-    async fn notification_sent(&self, _: i64, _: DateTime<Utc>) -> Result<()> {
-        Ok(())
+    async fn notification_sent(&self, id: i64, _: DateTime<Utc>) -> Result<()> {
+        self.call("notice sent", move |tables| {
+            tables.notice_sent(id);
+            Ok(())
+        })
+        .await
     }
 
-    async fn notification_failed(&self, _: i64, _: &str, _: DateTime<Utc>) -> Result<Option<DateTime<Utc>>> {
-        Ok(None)
+    async fn notification_failed(
+        &self,
+        id: i64,
+        _: &str,
+        now: DateTime<Utc>,
+    ) -> Result<Option<DateTime<Utc>>> {
+        self.call("notice failed", move |tables| Ok(tables.notice_failed(id, now))).await
     }
 
     async fn next_notification(&self) -> Result<Option<DateTime<Utc>>> {
-        Ok(None)
+        if self.world.lock().tables.notices.is_empty() {
+            return Ok(None);
+        }
+        self.call("next notice", |tables| Ok(tables.next_notice())).await
     }
 
     async fn claim(&self, claim: &Claim, now: DateTime<Utc>) -> Result<Vec<Claimed>> {
@@ -433,8 +430,7 @@ impl Rows for Wire {
         now: DateTime<Utc>,
         claim: Option<&Claim>,
     ) -> Result<Finished> {
-        let claim = claim.cloned();
-        self.call("finish", move |tables| tables.finish_batch(ends, now, claim.as_ref())).await
+        self.finish_all(ends, now, claim).await
     }
 
     async fn mark_ready(

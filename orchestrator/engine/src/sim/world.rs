@@ -9,7 +9,7 @@ use super::store::Tables;
 use crate::worker::Core;
 use chrono::{DateTime, TimeDelta, Utc};
 use model::TaskContext;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 use store::notify::Ring;
@@ -45,6 +45,10 @@ pub(crate) struct Inner {
     pub dead: BTreeMap<Uuid, Duration>,
     /// Until when the holder of the reaper's duty was disturbed.
     pub reaper: (Option<usize>, Duration),
+    /// Boots that have said goodbye.
+    pub goodbyes: BTreeSet<(usize, u32)>,
+    /// Notices that have reached people.
+    pub told: BTreeSet<i64>,
     pub broken: Option<String>,
 }
 
@@ -109,6 +113,8 @@ impl World {
             nodes: BTreeMap::new(),
             dead: BTreeMap::new(),
             reaper: (None, Duration::ZERO),
+            goodbyes: BTreeSet::new(),
+            told: BTreeSet::new(),
             broken: None,
         };
         let (calm, broken) = (CancellationToken::new(), CancellationToken::new());
@@ -170,7 +176,8 @@ impl World {
             self.break_down(&mut inner, format!("{what}: {error}"));
         }
         let Inner { rules, tables, .. } = &mut *inner;
-        let held = rules.after(tables, &touched, what == "clear", now);
+        let clears = matches!(what, "clear" | "backfill");
+        let held = rules.after(tables, &touched, clears, now);
         let held = held.and_then(|()| inner.executions_are_alone(at));
         let held = held.and_then(|()| inner.dead_nodes_hold_nothing_for_long(at));
         if let Err(rule) = held {

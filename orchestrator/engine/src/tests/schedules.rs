@@ -1,10 +1,12 @@
 //! Ticks become ledger rows and runs.
 
 use super::world::{TestNode, World, dag, task, until_later, utc};
+use crate::planner::Planner;
 use crate::rounds::{Again, Round};
 use model::Window;
 use model::dag::{Catchup, Dag, Schedule, WindowRule};
 use serde_json::json;
+use std::time::Duration;
 
 fn hourly(id: &str, catchup: Catchup) -> Dag {
     Dag {
@@ -48,6 +50,21 @@ async fn a_tick_that_comes_due_becomes_one_run_about_its_window() {
     let window = Window { start: utc("2026-11-22T09:00:00Z"), end: utc("2026-11-22T10:00:00Z") };
     assert_eq!((run.window, run.logical_date), (Some(window), Some(utc("2026-11-22T10:05:00Z"))));
     node.until_final(&world, &run).await;
+}
+
+#[tokio::test]
+async fn rings_do_not_make_the_planner_look_at_all_dags_again_before_one_is_due() {
+    let world = World::new().await;
+    let mut node = world.node("a").await;
+    register(&world, &hourly("hourly", Catchup::None)).await;
+    let mut planner = Planner::with_distance(node.core.clone(), Duration::from_secs(3600));
+    node.lease.tick().await.unwrap();
+    assert!(matches!(until_later(&mut planner).await, Again::At(_)));
+    assert!(matches!(planner.tick().await.unwrap(), Again::In(_)), "it has looked just now");
+    world.advance(300);
+    node.lease.tick().await.unwrap();
+    until_later(&mut planner).await;
+    assert_eq!(ledger(&world, "hourly").await, [("10:05".to_owned(), "ran".to_owned())], "on time");
 }
 
 #[tokio::test]

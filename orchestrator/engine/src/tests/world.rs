@@ -235,7 +235,7 @@ impl TestNode {
             worker: Worker(core.clone()),
             sweep: Sweep(core.clone()),
             reaper: Reaper::new(core.clone()),
-            planner: Planner::new(core.clone()),
+            planner: Planner::with_distance(core.clone(), Duration::ZERO),
             deadlines: Deadlines(core.clone()),
             notifier: Notifier::new(core.clone()),
             _shipping: cancel.drop_guard(),

@@ -34,7 +34,8 @@ impl Tables {
                     && task.route.as_ref().is_none_or(|route| claim.routes.contains(route))
             })
             .collect();
-        queued.sort_by_key(|attempt| (std::cmp::Reverse(attempt.priority), attempt.id));
+        let sign = if self.has(Plant::UrgencyIsUpsideDown) { 1 } else { -1 };
+        queued.sort_by_key(|attempt| (sign * attempt.priority, attempt.id));
         let fits = queued.into_iter().filter(|attempt| room.take(attempt));
         fits.take(slots).map(|attempt| (attempt.priority, attempt.id)).collect()
     }
@@ -50,7 +51,7 @@ impl Tables {
         let AttemptRow { run, task, map_index, try_number, .. } = *attempt;
         let row = self.change_run(run);
         if !planted || row.instances[&(task, map_index)].state.0 == TaskState::Queued {
-            row.set_state((task, map_index), TaskState::Running)?;
+            row.set_state((task, map_index), TaskState::Running, now)?;
         }
         let instance = row.instances.get_mut(&(task, map_index)).expect("it has just moved");
         let first_started_at = *instance.started_at.get_or_insert(now);

@@ -17,10 +17,14 @@ impl Tables {
         claim: Option<&Claim>,
     ) -> Result<Finished> {
         let runs: BTreeSet<i64> = ends.iter().filter_map(|end| self.run_of(end)).collect();
-        let mut stale = Vec::new();
+        let (mut stale, mut pasts) = (Vec::new(), BTreeSet::new());
         let mut counted = 0;
         for end in ends {
             if self.holds(&end) {
+                let attempt = &self.attempts[&self.meant(&end)];
+                if self.run_row(attempt.run).dag.tasks[attempt.task].depends_on_past {
+                    pasts.insert(attempt.run);
+                }
                 self.end(end, now)?;
                 counted += 1;
             } else {
@@ -31,7 +35,7 @@ impl Tables {
         if counted == 0 {
             return Ok(Finished { runs: Vec::new(), stale });
         }
-        Ok(Finished { runs: self.step(runs.into_iter().collect(), true, now, claim)?, stale })
+        Ok(Finished { runs: self.step(runs.into_iter().collect(), Some(&pasts), now, claim)?, stale })
     }
 
     fn run_of(&self, end: &End) -> Option<i64> {
@@ -87,13 +91,17 @@ impl Tables {
             task: attempt.task,
             map_index: attempt.map_index,
             ending: name(&end.ending),
+            next: next.state,
             started_at: attempt.started_at,
         });
+        if next.state == TaskState::Success && !self.has(Plant::AssetEventsComeLate) {
+            task.writes.iter().for_each(|asset| self.wrote(asset, Some(id)));
+        }
         let row = self.change_run(attempt.run);
         if keeps && row.instances[&key].state.0 == next.state {
             return Ok(());
         }
-        row.set_state(key, next.state)?;
+        row.set_state(key, next.state, now)?;
         let Some(instance) = row.instances.get_mut(&key) else {
             return Err(inconsistent(attempt.run, key, "it is gone".to_owned()));
         };
@@ -134,7 +142,7 @@ impl Tables {
         attempt.ready = true;
         let run = attempt.run;
         self.touched.insert(run);
-        let stepped = self.step(vec![run], false, now, claim)?;
+        let stepped = self.step(vec![run], None, now, claim)?;
         Ok(stepped.into_iter().next().map(|(_, advanced)| advanced).unwrap_or_default())
     }
 

@@ -3,14 +3,24 @@
 //! A method is one transaction: it runs without interruption, so of what Postgres does between transactions only the order is
 //! modelled, not lock waits and snapshots (the tests of `store` and `cargo xtask chaos` have the real thing).
 
+mod approvals;
+mod assets;
+mod backfills;
 mod claim;
 mod clear;
+mod deadlines;
 mod ends;
 mod nodes;
+mod past;
 mod promote;
 mod runs;
 mod step;
 mod ticks;
+
+pub(crate) use approvals::ApprovalRow;
+pub(crate) use assets::EventRow;
+pub(crate) use backfills::{BackfillRow, BackfillState, Wish};
+pub(crate) use deadlines::{DeadlineRow, NoticeRow};
 
 use chrono::{DateTime, Utc};
 use model::decide::Retries;
@@ -44,6 +54,36 @@ pub(crate) enum Plant {
     EndsTwice,
     /// When a run must be looked at again is not kept.
     RetriesAreNotDue,
+    /// The less urgent is claimed first.
+    UrgencyIsUpsideDown,
+    /// The `if` of a mapped task is not judged when its items are found.
+    ItemsAreNotSieved,
+    /// Events of assets leave the queue in a transaction before the one that makes the run.
+    AssetEventsAreTakenFirst,
+    /// Events of assets stay in the queue when their run is made.
+    AssetEventsStay,
+    /// The events of a success come in a transaction of their own.
+    AssetEventsComeLate,
+    /// A plan does not look at the runs that there are.
+    BackfillsSeeNoRuns,
+    /// The schedule runs a tick that a backfill has run.
+    TicksRunWhatIsFilledIn,
+    /// What runs of a backfill is not counted.
+    BackfillsHaveNoBudget,
+    PausedBackfillsStart,
+    /// A second answer replaces the first.
+    ApprovalsAreDecidedAgain,
+    /// Who asked is not woken by the answer.
+    ApprovalsDoNotWake,
+    /// A clear leaves old answers.
+    QuestionsOutliveAClear,
+    /// `depends_on_past` holds nothing back.
+    PastIsForgotten,
+    /// The run after one that has ended is not looked at.
+    NextRunsSleep,
+    /// What is told of a deadline is not written down.
+    DeadlinesAreToldAgain,
+    DeadlinesAreAlwaysKept,
 }
 
 #[derive(Default)]
@@ -59,6 +99,16 @@ pub(crate) struct Tables {
     pub nodes: BTreeMap<Uuid, NodeRow>,
     pub duties: BTreeMap<String, DutyRow>,
     pub pools: BTreeMap<String, u32>,
+    /// The id of an event is its position.
+    pub asset_events: Vec<EventRow>,
+    /// By dag: events that it has not run for yet.
+    pub asset_queue: BTreeMap<String, BTreeSet<usize>>,
+    pub backfills: BTreeMap<i64, BackfillRow>,
+    /// By run, task and map index.
+    pub approvals: BTreeMap<(i64, usize, i32), ApprovalRow>,
+    /// By run and task; -1 for the run itself.
+    pub deadlines: BTreeMap<(i64, i32), DeadlineRow>,
+    pub notices: BTreeMap<i64, NoticeRow>,
     pub last_attempt: i64,
     pub last_lease: i64,
     /// What is rung when the transaction commits.
@@ -89,6 +139,7 @@ pub(crate) struct RunRow {
     pub run_after: DateTime<Utc>,
     pub params: Value,
     pub requested_by: String,
+    pub backfill: Option<i64>,
     pub queued_at: DateTime<Utc>,
     pub started_at: Option<DateTime<Utc>>,
     pub ended_at: Option<DateTime<Utc>>,
@@ -110,6 +161,7 @@ pub(crate) struct InstanceRow {
     pub losses: u32,
     pub next_at: Option<DateTime<Utc>>,
     pub started_at: Option<DateTime<Utc>>,
+    pub ended_at: Option<DateTime<Utc>>,
     pub outputs: Option<Value>,
     /// The attempt that stands for it while it is queued or running.
     pub attempt: Option<i64>,
@@ -155,6 +207,8 @@ pub(crate) struct HistoryRow {
     pub task: usize,
     pub map_index: i32,
     pub ending: &'static str,
+    /// What became of its instance.
+    pub next: TaskState,
     pub started_at: Option<DateTime<Utc>>,
 }
 
@@ -195,6 +249,8 @@ impl Tables {
             "runs" => Ring::Runs,
             "dags" => Ring::Dags,
             "assets" => Ring::Assets,
+            "deadlines" => Ring::Deadlines,
+            "notify" => Ring::Notify,
             _ => Ring::Stop,
         };
         rings.into_iter().map(ring).collect()
@@ -235,13 +291,14 @@ impl Tables {
 
 impl RunRow {
     /// Moves an instance, if the table of states allows it.
-    pub fn set_state(&mut self, key: (usize, i32), to: TaskState) -> Result<()> {
+    pub fn set_state(&mut self, key: (usize, i32), to: TaskState, now: DateTime<Utc>) -> Result<()> {
         let id = self.id;
         let instance = self.instances.get_mut(&key).ok_or_else(|| missing(id, key))?;
         if !instance.state.0.may_become(to) {
             return Err(inconsistent(id, key, format!("{} may not become {to}", instance.state.0)));
         }
         instance.state = State(to);
+        instance.ended_at = to.is_final().then_some(now);
         Ok(())
     }
 }

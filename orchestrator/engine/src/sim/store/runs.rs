@@ -40,6 +40,7 @@ impl Tables {
             run_after: new.run_after,
             params: new.params,
             requested_by: new.requested_by,
+            backfill: None,
             queued_at: now,
             started_at: None,
             ended_at: None,
@@ -63,7 +64,7 @@ impl Tables {
         if self.run_row(run).state != RunState::Running {
             return Ok(Advanced::default());
         }
-        let stepped = self.step(vec![run], false, now, claim)?;
+        let stepped = self.step(vec![run], None, now, claim)?;
         Ok(stepped.into_iter().next().map(|(_, advanced)| advanced).unwrap_or_default())
     }
 
@@ -104,9 +105,10 @@ impl Tables {
         for instance in row.instances.values_mut() {
             if instance.state.0.may_become(TaskState::Cancelled) {
                 instance.state.0 = TaskState::Cancelled;
-                instance.next_at = None;
+                (instance.next_at, instance.ended_at) = (None, Some(now));
             }
         }
+        self.wake_next(run, now);
     }
 
     /// Makes the next run of each continuous dag that has none open, at most one a second.
@@ -149,7 +151,7 @@ impl Tables {
 }
 
 impl RunRow {
-    fn shown(&self) -> Run {
+    pub(super) fn shown(&self) -> Run {
         Run {
             id: self.id,
             dag_id: self.dag_id.clone(),

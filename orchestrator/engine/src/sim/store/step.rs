@@ -1,23 +1,26 @@
 //! One step of runs, as in `store::step`: `model::decide` says what follows, that is written, and then something is claimed.
 
 use super::claim::queued;
+use super::past::has_past;
 use super::{InstanceRow, Plant, RunRow, State, Tables, inconsistent, missing};
 use chrono::{DateTime, Utc};
 use model::decide::{RunSnapshot, TaskSnapshot, retried};
+use model::notify::Event;
 use model::template::TemplateContext;
 use model::{Command, RunState, TaskState, decide, for_each};
 use serde_json::Value;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use store::Result;
 use store::attempts::Claim;
 use store::runs::Advanced;
 
 impl Tables {
-    /// The runs, ascending, each with what its step brought.
+    /// The runs, ascending, each with what its step brought. `ended`: attempts have ended, and these are the runs in which it was one that
+    /// depends on its past.
     pub(super) fn step(
         &mut self,
         runs: Vec<i64>,
-        ends: bool,
+        ended: Option<&BTreeSet<i64>>,
         now: DateTime<Utc>,
         claim: Option<&Claim>,
     ) -> Result<Vec<(i64, Advanced)>> {
@@ -25,9 +28,15 @@ impl Tables {
         for run in runs {
             advanced.push((run, self.decide_until_still(run, now)?));
         }
+        for (run, outcome) in &advanced {
+            let concerns_next = outcome.finished.is_some() || ended.is_none_or(|runs| runs.contains(run));
+            if concerns_next && has_past(&self.run_row(*run).dag) {
+                self.wake_next(*run, now);
+            }
+        }
         let queued: usize = advanced.iter().map(|(_, advanced)| advanced.queued).sum();
         // An end may also make room in a pool.
-        let claim = claim.filter(|_| queued > 0 || ends);
+        let claim = claim.filter(|_| queued > 0 || ended.is_some());
         let mut own = 0;
         for attempt in claim.map_or(Ok(Vec::new()), |claim| self.claim(claim, now))? {
             let position = advanced.iter().position(|(run, _)| *run == attempt.run);
@@ -60,12 +69,12 @@ impl Tables {
                         return Ok(advanced);
                     }
                     Command::Queue { task, map_index } => {
-                        self.queue(run, (task, map_index))?;
+                        self.queue(run, (task, map_index), now)?;
                         advanced.queued += 1;
                         moved = true;
                     }
                     other => {
-                        self.apply(run, other)?;
+                        self.apply(run, other, now)?;
                         moved = true;
                     }
                 }
@@ -94,7 +103,7 @@ impl Tables {
                 ready: live.is_some_and(|live| live.ready),
                 stopping: live.is_some_and(|live| live.stop_requested),
                 chosen: row.dag.tasks[task].branch.then(|| chosen(instance)).flatten(),
-                held: false,
+                held: instance.state.0 == TaskState::None && self.is_held(run, (task, map_index)),
             }
         };
         RunSnapshot {
@@ -107,13 +116,13 @@ impl Tables {
         }
     }
 
-    fn queue(&mut self, run: i64, key: (usize, i32)) -> Result<()> {
+    fn queue(&mut self, run: i64, key: (usize, i32), now: DateTime<Utc>) -> Result<()> {
         self.last_attempt += 1;
         let id = self.last_attempt;
         let row = self.change_run(run);
         let fresh =
             row.instances.get(&key).is_some_and(|instance| instance.state.0 != TaskState::UpForReschedule);
-        row.set_state(key, TaskState::Queued)?;
+        row.set_state(key, TaskState::Queued, now)?;
         let dag = row.dag.clone();
         let instance = row.instances.get_mut(&key).ok_or_else(|| missing(run, key))?;
         instance.try_number += i32::from(fresh);
@@ -129,22 +138,20 @@ impl Tables {
         Ok(())
     }
 
-    fn apply(&mut self, run: i64, command: Command) -> Result<()> {
+    fn apply(&mut self, run: i64, command: Command, now: DateTime<Utc>) -> Result<()> {
         match command {
             Command::Settle { task, map_index, state, .. } => {
                 let row = self.change_run(run);
-                row.set_state((task, map_index), state)?;
+                row.set_state((task, map_index), state, now)?;
                 row.instances.entry((task, map_index)).and_modify(|instance| instance.next_at = None);
                 Ok(())
             }
-            Command::Stop { task, map_index, reason } => self.stop(run, (task, map_index), reason),
-            Command::Expand { task } => self.expand(run, task),
+            Command::Stop { task, map_index, reason } => self.stop(run, (task, map_index), reason, now),
+            Command::Expand { task } => self.expand(run, task, now),
             Command::Retry { group, used, until, reset, late } => {
+                self.reset_all(run, &reset)?;
                 let row = self.change_run(run);
                 row.retries = retried(&row.retries, group.as_deref(), used, until);
-                for key in reset {
-                    row.reset(key)?;
-                }
                 late.into_iter().for_each(|task| row.collapse(task));
                 Ok(())
             }
@@ -155,7 +162,7 @@ impl Tables {
     }
 
     /// A queued attempt ends at once, a running one is asked to.
-    fn stop(&mut self, run: i64, key: (usize, i32), reason: String) -> Result<()> {
+    fn stop(&mut self, run: i64, key: (usize, i32), reason: String, now: DateTime<Utc>) -> Result<()> {
         let id = self.run_row(run).instances.get(&key).and_then(|instance| instance.attempt);
         let Some(attempt) = id.and_then(|id| self.attempts.get_mut(&id)) else {
             return Err(inconsistent(run, key, "there is no attempt to stop".to_owned()));
@@ -176,14 +183,16 @@ impl Tables {
             task: key.0,
             map_index: key.1,
             ending: "cancelled",
+            next: TaskState::Cancelled,
             started_at: None,
         });
         let row = self.change_run(run);
         row.instances.entry(key).and_modify(|instance| instance.attempt = None);
-        row.set_state(key, TaskState::Cancelled)
+        row.set_state(key, TaskState::Cancelled, now)
     }
 
-    fn expand(&mut self, run: i64, task: usize) -> Result<()> {
+    fn expand(&mut self, run: i64, task: usize, now: DateTime<Utc>) -> Result<()> {
+        let sieves = !self.has(Plant::ItemsAreNotSieved);
         let row = self.change_run(run);
         let outputs: BTreeMap<String, Value> = (row.instances.iter())
             .filter_map(|((task, _), instance)| {
@@ -195,8 +204,8 @@ impl Tables {
         let each = dag.tasks[task].for_each.as_ref().expect("only mapped tasks are expanded");
         let placeholder = (task, -1);
         match for_each::items(each, &context) {
-            Err(_) => row.set_state(placeholder, TaskState::Failed),
-            Ok(items) if items.is_empty() => row.set_state(placeholder, TaskState::Skipped),
+            Err(_) => row.set_state(placeholder, TaskState::Failed, now),
+            Ok(items) if items.is_empty() => row.set_state(placeholder, TaskState::Skipped, now),
             Ok(items) => {
                 row.instances.remove(&placeholder);
                 for index in 0..items.len() as i32 {
@@ -204,9 +213,8 @@ impl Tables {
                 }
                 let unwanted = for_each::unwanted(&dag.tasks[task], &context, &items, |_| 1);
                 row.items.insert(task, items);
-                unwanted
-                    .into_iter()
-                    .try_for_each(|(index, _)| row.set_state((task, index), TaskState::Skipped))
+                let mut skipped = unwanted.into_iter().map(|(index, _)| (task, index)).filter(|_| sieves);
+                skipped.try_for_each(|key| row.set_state(key, TaskState::Skipped, now))
             }
         }
     }
@@ -221,13 +229,16 @@ impl Tables {
             self.ring("runs");
         }
         self.ring("assets");
+        if state == RunState::Failed {
+            self.tell(Event::Failure, run, None, now);
+        }
     }
 }
 
 impl RunRow {
     /// A final instance goes back to none.
     pub(super) fn reset(&mut self, key: (usize, i32)) -> Result<()> {
-        self.set_state(key, TaskState::None)?;
+        self.set_state(key, TaskState::None, DateTime::UNIX_EPOCH)?;
         self.instances.entry(key).and_modify(|instance| {
             let try_number = instance.try_number;
             *instance = InstanceRow { state: State(TaskState::None), try_number, ..InstanceRow::default() };

@@ -1,11 +1,11 @@
 //! The ledger of ticks, as in `store::ticks`.
 
-use super::{Plant, Tables, TickRow};
+use super::{Plant, RunRow, Tables, TickRow};
 use chrono::{DateTime, Utc};
 use model::dag::Schedule;
 use store::Result;
 use store::dags::ScheduledDag;
-use store::runs::NewRun;
+use store::runs::{NewRun, RunType};
 use store::ticks::TickDecision;
 
 impl Tables {
@@ -42,6 +42,8 @@ impl Tables {
             let row = |run, ran| TickRow { dag_id: dag_id.to_owned(), first_at, tick_at: *tick_at, run, ran };
             let row = match decision {
                 TickDecision::Ran(run) => {
+                    let run =
+                        NewRun { run_id: self.filled_in(run).unwrap_or(run.run_id.clone()), ..run.clone() };
                     let name = (dag_id.to_owned(), run.run_id.clone());
                     let again = if known { format!("{}-again", run.run_id) } else { run.run_id.clone() };
                     let new = self.insert_run(NewRun { run_id: again, ..run.clone() }, now);
@@ -58,6 +60,17 @@ impl Tables {
             self.ring("runs");
         }
         Ok(created)
+    }
+
+    /// The run that a backfill has made of a tick already.
+    fn filled_in(&self, run: &NewRun) -> Option<String> {
+        let of_tick = |other: &&RunRow| {
+            other.dag_id == run.dag_id
+                && other.logical_date == run.logical_date
+                && other.run_type == RunType::Backfill
+        };
+        let found = self.runs.values().rfind(of_tick).filter(|_| !self.has(Plant::TicksRunWhatIsFilledIn));
+        found.map(|other| other.run_id.clone())
     }
 
     pub fn set_paused(&mut self, dag_id: &str, paused: bool) {
