@@ -100,7 +100,7 @@ impl Tables {
             return None;
         }
         let of_tick = |run: &&RunRow| run.dag_id == dag_id && run.logical_date == Some(tick);
-        self.runs.values().filter(of_tick).next_back().map(|run| (run.id, run.state))
+        self.runs.values().rfind(of_tick).map(|run| (run.id, run.state))
     }
 
     pub fn pause_backfill(&mut self, id: i64, paused: bool) -> Result<()> {
