@@ -18,6 +18,7 @@ use model::{Ending, Outcome, TaskError};
 use serde_json::Value;
 use std::any::Any;
 use std::collections::BTreeMap;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 use store::attempts::{Claimed, OUTPUTS_MAX_BYTES};
@@ -130,8 +131,7 @@ async fn execute(core: &Arc<Core>, live: &Arc<Live>, claimed: &Claimed) -> End {
         ))
     });
     let told_all = CancellationToken::new();
-    let passing_on = report::pass_on(core.clone(), live.clone(), told_all.clone());
-    let reporter = AbortOnDropHandle::new(tokio::spawn(within(passing_on).in_current_span()));
+    let mut passing_on = pin!(report::pass_on(core.clone(), live.clone(), told_all.clone()));
     let began = core.clock.now();
     let job = within(async move { kind.run(context).await }).in_current_span();
     let mut job = AbortOnDropHandle::new(tokio::spawn(job));
@@ -139,6 +139,8 @@ async fn execute(core: &Arc<Core>, live: &Arc<Live>, claimed: &Claimed) -> End {
         biased;
         returned = &mut job => Some(returned),
         () = live.killed.cancelled() => None,
+        // Not before all is told.
+        () = &mut passing_on => None,
     };
     if returned.is_none() {
         job.abort();
@@ -147,7 +149,7 @@ async fn execute(core: &Arc<Core>, live: &Arc<Live>, claimed: &Claimed) -> End {
     told_all.cancel();
     tokio::select! {
         biased;
-        _ = reporter => {}
+        () = passing_on => {}
         () = live.lost.cancelled() => {}
     }
     let end = kept_promises(&task.outputs, end_of(returned, live));

@@ -4,12 +4,8 @@ use super::{GROUPS, folders};
 use std::path::{Path, PathBuf};
 
 /// What parts are told that not every version of the program reads; README.md lists the same.
-const NOT_ALWAYS: [&str; 4] = [
-    "STREAMIFY_DRAIN_SECONDS",
-    "STREAMIFY_LOG_ARCHIVE",
-    "STREAMIFY_MONITOR_PORT",
-    "STREAMIFY_STOP_SECONDS",
-];
+const NOT_ALWAYS: [&str; 4] =
+    ["STREAMIFY_DRAIN_SECONDS", "STREAMIFY_LOG_ARCHIVE", "STREAMIFY_MONITOR_PORT", "STREAMIFY_STOP_SECONDS"];
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_path_buf()
