@@ -1,6 +1,6 @@
 //! The load: dags that fire every few seconds and leave traces.
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use std::path::Path;
 
 /// A dag's id and the seconds between two ticks.
@@ -11,7 +11,9 @@ pub const SINGLE: &str = "single";
 pub const POOL: (&str, u32) = ("narrow", 3);
 
 pub fn write(folder: &Path, traces: &Path) -> Result<()> {
-    let program = std::env::current_exe()?;
+    // A copy: cargo may replace this program while its tasks run, as in the steps of CI before. /proc leads to it all the same.
+    let program = traces.join("xtask");
+    std::fs::copy("/proc/self/exe", &program).context("this program cannot be copied")?;
     let task = |milliseconds: u64| {
         format!(
             "uses: process, with: {{ command: [{:?}, chaos-task, {:?}, \"{milliseconds}\"] }}",
