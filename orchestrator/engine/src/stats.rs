@@ -116,17 +116,7 @@ impl Stats {
     }
 
     pub(crate) fn ended(&self, ending: &Ending) {
-        let word = match ending {
-            Ending::Done => "done",
-            Ending::Skipped => "skipped",
-            Ending::Poke { .. } => "poke",
-            Ending::Failed => "failed",
-            Ending::FailedForGood => "failed_for_good",
-            Ending::TimedOut => "timed_out",
-            Ending::Cancelled => "cancelled",
-            Ending::Lost => "lost",
-        };
-        *self.endings.lock().expect("counting does not panic").entry(word).or_default() += 1;
+        *self.endings.lock().expect("counting does not panic").entry(ending.as_str()).or_default() += 1;
     }
 
     fn of_loop(&self, name: &'static str, change: impl FnOnce(&mut LoopFigures)) {

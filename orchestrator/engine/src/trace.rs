@@ -46,7 +46,7 @@ pub(crate) fn task_ended(core: &Core, claimed: &Claimed, began: DateTime<Utc>, e
         name: format!("{} {}", task.uses, task.id),
         start: began,
         end: core.clock.now(),
-        attributes: attributes(claimed, word(&end.ending)),
+        attributes: attributes(claimed, end.ending.as_str()),
         error,
     });
 }
@@ -65,7 +65,7 @@ impl Ended {
             name: format!("attempt {}", task.id),
             start: began.min(claimed.first_started_at),
             end: began,
-            attributes: attributes(claimed, word(&end.ending)),
+            attributes: attributes(claimed, end.ending.as_str()),
             error: end.message.clone().filter(|_| is_failure(&end.ending)),
         }))
     }
@@ -79,7 +79,7 @@ impl Ended {
             span.error = Some("its lease was lost".to_owned());
             for (name, value) in &mut span.attributes {
                 if *name == OUTCOME {
-                    *value = word(&Ending::Lost).into();
+                    *value = Ending::Lost.as_str().into();
                 }
             }
         }
@@ -111,19 +111,5 @@ fn is_failure(ending: &Ending) -> bool {
     match ending {
         Ending::Failed | Ending::FailedForGood | Ending::TimedOut | Ending::Lost => true,
         Ending::Done | Ending::Skipped | Ending::Poke { .. } | Ending::Cancelled => false,
-    }
-}
-
-/// As the metrics call it.
-fn word(ending: &Ending) -> &'static str {
-    match ending {
-        Ending::Done => "done",
-        Ending::Skipped => "skipped",
-        Ending::Poke { .. } => "poke",
-        Ending::Failed => "failed",
-        Ending::FailedForGood => "failed_for_good",
-        Ending::TimedOut => "timed_out",
-        Ending::Cancelled => "cancelled",
-        Ending::Lost => "lost",
     }
 }

@@ -26,6 +26,22 @@ pub enum Ending {
     Lost,
 }
 
+impl Ending {
+    /// As rows and metrics call it.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Ending::Done => "done",
+            Ending::Skipped => "skipped",
+            Ending::Poke { .. } => "poke",
+            Ending::Failed => "failed",
+            Ending::FailedForGood => "failed_for_good",
+            Ending::TimedOut => "timed_out",
+            Ending::Cancelled => "cancelled",
+            Ending::Lost => "lost",
+        }
+    }
+}
+
 /// What earlier tries of the same instance came to.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct History {

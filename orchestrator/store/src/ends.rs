@@ -148,7 +148,7 @@ pub(crate) fn apply(
     let row = EndRow {
         id: attempt_id,
         lease,
-        ending: name(&ending),
+        ending: ending.as_str(),
         next_state: next.state.as_str(),
         message,
         output: text.map(|text| writes.text(text)),
@@ -188,19 +188,6 @@ fn move_on(
     // As Postgres keeps it, so that what is answered now is what will be read later.
     instance.next_at = (!next.state.is_final()).then(|| next.next_at.unwrap_or(now).trunc_subsecs(6));
     (instance.ready, instance.stopping) = (false, false);
-}
-
-fn name(ending: &Ending) -> &'static str {
-    match ending {
-        Ending::Done => "done",
-        Ending::Skipped => "skipped",
-        Ending::Poke { .. } => "poke",
-        Ending::Failed => "failed",
-        Ending::FailedForGood => "failed_for_good",
-        Ending::TimedOut => "timed_out",
-        Ending::Cancelled => "cancelled",
-        Ending::Lost => "lost",
-    }
 }
 
 fn shortened(text: &str) -> String {

@@ -4,24 +4,9 @@
 mod support;
 
 use serde_json::{Value as Json, json};
-use support::{House, Listen, TOPICS, hour, streamify, window};
+use support::{House, Listen, TOPICS, hour, story, streamify, window};
 use transform::{NodeKind, NodeResult};
 use warehouse::Value;
-
-/// Three hours: user 1 upgrades in the second and downgrades in the third, user 2 changes twice within a minute.
-fn story() -> Vec<Vec<Listen>> {
-    vec![
-        vec![Listen::of(0, 10, 1, "free"), Listen::of(1, 20, 2, "free"), Listen::of(2, 30, 0, "free")],
-        vec![
-            Listen::of(3, 5, 1, "free"),
-            Listen::of(4, 100, 1, "paid"),
-            Listen::of(5, 200, 2, "paid"),
-            Listen::of(6, 230, 2, "free"),
-            Listen::of(7, 240, 3, "paid"),
-        ],
-        vec![Listen::of(8, 7, 1, "paid"), Listen::of(9, 8, 1, "free"), Listen::of(10, 3000, 2, "free")],
-    ]
-}
 
 /// Set where minutes do not matter, as every night.
 const SLOW: &str = "STREAMIFY_SLOW_TESTS";

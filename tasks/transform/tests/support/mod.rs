@@ -53,6 +53,21 @@ impl Listen {
     }
 }
 
+/// Three hours: user 1 upgrades in the second and downgrades in the third, user 2 changes twice within a minute.
+pub fn story() -> Vec<Vec<Listen>> {
+    vec![
+        vec![Listen::of(0, 10, 1, "free"), Listen::of(1, 20, 2, "free"), Listen::of(2, 30, 0, "free")],
+        vec![
+            Listen::of(3, 5, 1, "free"),
+            Listen::of(4, 100, 1, "paid"),
+            Listen::of(5, 200, 2, "paid"),
+            Listen::of(6, 230, 2, "free"),
+            Listen::of(7, 240, 3, "paid"),
+        ],
+        vec![Listen::of(8, 7, 1, "paid"), Listen::of(9, 8, 1, "free"), Listen::of(10, 3000, 2, "free")],
+    ]
+}
+
 const SONGS: &str = "artist_id,artist_latitude,artist_location,artist_longitude,artist_name,duration,key,key_confidence,loudness,song_hotttnesss,song_id,tempo,title,year\n\
      A2,0,NA,0,Nina,100,1,0.5,-9,0.5,S1,90,Blue,1965\n\
      A1,1.5,Tryon,2.5,Nina,101,1,0.5,-9,0.5,S2,91,Blue,1966\n\

@@ -90,7 +90,7 @@ impl Tables {
             run: attempt.run,
             task: attempt.task,
             map_index: attempt.map_index,
-            ending: name(&end.ending),
+            ending: end.ending.as_str(),
             next: next.state,
             started_at: attempt.started_at,
         });
@@ -154,17 +154,4 @@ impl Tables {
 
 fn stale(attempt_id: i64) -> store::Error {
     store::Error::Stale { what: format!("attempt {attempt_id}") }
-}
-
-pub(super) fn name(ending: &Ending) -> &'static str {
-    match ending {
-        Ending::Done => "done",
-        Ending::Skipped => "skipped",
-        Ending::Poke { .. } => "poke",
-        Ending::Failed => "failed",
-        Ending::FailedForGood => "failed_for_good",
-        Ending::TimedOut => "timed_out",
-        Ending::Cancelled => "cancelled",
-        Ending::Lost => "lost",
-    }
 }
